@@ -1,0 +1,3 @@
+//! JSON text: writing it, and passing it through without re-encoding.
+
+pub mod writer;

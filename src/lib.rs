@@ -1,0 +1,5 @@
+//! Elbow: a Logstash-compatible ingest relay for load-balancer logs.
+
+pub mod batch;
+pub mod json;
+pub mod time;

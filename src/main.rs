@@ -1,0 +1,2 @@
+//! Elbow.
+fn main() {}
