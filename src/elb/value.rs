@@ -1,0 +1,436 @@
+//! Fields as JSON members: numbers are checked and copied as text, addresses and requests are split.
+//!
+//! Every function writes whole members or says that the text is not what its place demands; it never guesses.
+
+use memchr::memchr;
+use memchr::memrchr;
+
+use crate::json::writer::Key;
+use crate::json::writer::Writer;
+use crate::time::has_shape;
+
+/// A token of a chunk, and whether its text may need escapes.
+#[derive(Clone, Copy)]
+pub(crate) struct Token<'a> {
+    pub(crate) chunk: &'a [u8],
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) escapes: bool,
+}
+
+impl<'a> Token<'a> {
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        &self.chunk[self.start..self.end]
+    }
+
+    /// Whether the token is the mark for "no value".
+    #[inline(always)]
+    pub(crate) fn is_dash(&self) -> bool {
+        self.end.wrapping_sub(self.start) == 1 && self.chunk[self.start] == b'-'
+    }
+
+    #[inline(always)]
+    fn part(&self, start: usize, end: usize) -> Self {
+        Self { start, end, ..*self }
+    }
+}
+
+/// Writes the text of a token, escaped where it must be, without quotes.
+#[inline(always)]
+pub(crate) fn verbatim(out: &mut Writer<'_>, token: Token<'_>) {
+    if token.escapes {
+        out.escaped(token.chunk, token.start, token.end);
+    } else {
+        out.copy(token.chunk, token.start, token.end);
+    }
+}
+
+/// Writes a text member; `-` is null.
+#[inline(always)]
+pub(crate) fn text(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if token.is_dash() {
+        return out.null(key);
+    }
+    out.key(key);
+    verbatim(out, token);
+    out.byte(b'"');
+}
+
+/// Writes a text member that is null where it would be empty or `-`.
+#[inline(always)]
+fn part(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if token.start >= token.end { out.null(key) } else { text(out, key, token) }
+}
+
+/// Writes a whole number; `-` is null. `false`: it is neither, and nothing counts.
+#[inline(always)]
+pub(crate) fn integer(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool {
+    if token.is_dash() {
+        out.null(key);
+        return true;
+    }
+    out.bare_key(key);
+    if is_short_integer(token.chunk, token.start, token.end) {
+        out.copy(token.chunk, token.start, token.end);
+        return true;
+    }
+    let Some(digits) = integer_text(token.bytes()) else { return false };
+    number_text(out, digits);
+    true
+}
+
+/// Whether a text is one to eight digits without a leading zero: the usual number, checked in one word.
+#[inline(always)]
+fn is_short_integer(chunk: &[u8], start: usize, end: usize) -> bool {
+    let length = end.wrapping_sub(start);
+    if length.wrapping_sub(1) >= 8 {
+        return false;
+    }
+    let Some(word) = chunk.get(start..start.wrapping_add(8)) else { return false };
+    let word: [u8; 8] = word.try_into().expect("the range is eight bytes long");
+    // The digits move to the top; zeros, as digits, fill up from below.
+    let shift = 64u32.wrapping_sub((length as u32).wrapping_mul(8));
+    let filled = (u64::from_le_bytes(word) << shift)
+        | (0x3030_3030_3030_3030u64.checked_shr((length as u32).wrapping_mul(8)).unwrap_or(0));
+    let high = filled & 0xf0f0_f0f0_f0f0_f0f0;
+    let carried = filled.wrapping_add(0x0606_0606_0606_0606) & 0xf0f0_f0f0_f0f0_f0f0;
+    high == 0x3030_3030_3030_3030 && carried == high && (word[0] != b'0' || length == 1)
+}
+
+/// A checked number: sign, digits before the point without extra zeros, and the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digits<'a> {
+    negative: bool,
+    /// From the first digit that counts to the end, fraction included.
+    text: &'a [u8],
+}
+
+impl Digits<'_> {
+    /// The value, correctly rounded.
+    pub(crate) fn to_f64(self) -> f64 {
+        let value: f64 = std::str::from_utf8(self.text).ok().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
+        if self.negative { -value } else { value }
+    }
+
+    /// Whether this is a `-0`, which JavaScript prints as `0`.
+    pub(crate) fn is_negative_zero(self) -> bool {
+        self.negative && self.text == b"0"
+    }
+}
+
+/// Whether a token is a whole number or `-`.
+#[inline(always)]
+pub(crate) fn is_integer(token: Token<'_>) -> bool {
+    token.is_dash() || is_short_integer(token.chunk, token.start, token.end) || integer_text(token.bytes()).is_some()
+}
+
+/// Whether a token is a decimal number or `-`.
+#[inline(always)]
+pub(crate) fn is_decimal(token: Token<'_>) -> bool {
+    token.is_dash() || is_usual_decimal(token.bytes()) || decimal_text(token.bytes()).is_some()
+}
+
+/// Whether a token is a timestamp or `-`.
+#[inline(always)]
+pub(crate) fn is_time(token: Token<'_>) -> bool {
+    token.is_dash() || has_shape(token.bytes())
+}
+
+/// Whether a token has a colon or is `-`.
+#[inline(always)]
+pub(crate) fn is_endpoint(token: Token<'_>) -> bool {
+    token.is_dash() || last_colon(token).is_some()
+}
+
+/// A whole number, `-`? digits.
+pub(crate) fn integer_text(text: &[u8]) -> Option<Digits<'_>> {
+    let (negative, digits) = sign(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(Digits { negative, text: without_zeros(digits) })
+}
+
+/// A decimal number, `-`? digits (`.` digits)?.
+pub(crate) fn decimal_text(text: &[u8]) -> Option<Digits<'_>> {
+    let (negative, digits) = sign(text);
+    let mut point = None;
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => {}
+            b'.' if point.is_none() && at > 0 => point = Some(at),
+            _ => return None,
+        }
+    }
+    if digits.is_empty() || point == Some(digits.len() - 1) {
+        return None;
+    }
+    Some(Digits { negative, text: without_zeros(digits) })
+}
+
+#[inline(always)]
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, text),
+    }
+}
+
+/// Drops zeros that another digit follows: JSON has no `007`.
+#[inline(always)]
+fn without_zeros(mut digits: &[u8]) -> &[u8] {
+    while let [b'0', rest @ ..] = digits {
+        if !rest.first().is_some_and(u8::is_ascii_digit) {
+            break;
+        }
+        digits = rest;
+    }
+    digits
+}
+
+/// Writes a checked number as it stands.
+#[inline(always)]
+pub(crate) fn number_text(out: &mut Writer<'_>, digits: Digits<'_>) {
+    if digits.negative {
+        out.byte(b'-');
+    }
+    out.raw(digits.text);
+}
+
+/// Writes a decimal number; `-` is null. `false`: it is neither, and nothing counts.
+#[inline(always)]
+pub(crate) fn decimal(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool {
+    if token.is_dash() {
+        out.null(key);
+        return true;
+    }
+    out.bare_key(key);
+    if is_usual_decimal(token.bytes()) {
+        out.copy(token.chunk, token.start, token.end);
+        return true;
+    }
+    let Some(digits) = decimal_text(token.bytes()) else { return false };
+    number_text(out, digits);
+    true
+}
+
+/// Whether a text is `d.ddd` or `-1`, as nearly all processing times are.
+#[inline(always)]
+fn is_usual_decimal(text: &[u8]) -> bool {
+    match *text {
+        [whole, b'.', a, b, c] => whole.is_ascii_digit() & a.is_ascii_digit() & b.is_ascii_digit() & c.is_ascii_digit(),
+        [b'-', b'1'] => true,
+        _ => false,
+    }
+}
+
+/// Writes address and port of `ip:port`, split at the last colon; `-` makes both null. `false`: there is no colon.
+#[inline(always)]
+pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<'_>) -> bool {
+    if token.is_dash() {
+        out.null(ip);
+        out.null(port);
+        return true;
+    }
+    let Some(colon) = last_colon(token) else { return false };
+    let (mut start, mut end) = (token.start, colon);
+    if start < end && token.chunk[start] == b'[' {
+        start = start.wrapping_add(1);
+    }
+    if start < end && token.chunk[end.wrapping_sub(1)] == b']' {
+        end = end.wrapping_sub(1);
+    }
+    out.key(ip);
+    verbatim(out, token.part(start, end));
+    out.byte(b'"');
+    let number = token.part(colon.wrapping_add(1), token.end);
+    let before = out.at();
+    if number.is_dash() || !number.bytes().iter().all(u8::is_ascii_digit) || !integer(out, port, number) {
+        out.rewind(before);
+        out.null(port);
+    }
+    true
+}
+
+/// The last colon of a token: a port has at most five digits, so the search is short.
+#[inline(always)]
+fn last_colon(token: Token<'_>) -> Option<usize> {
+    let bytes = token.bytes();
+    let colon = bytes.iter().rposition(|&byte| byte == b':')?;
+    Some(token.start.wrapping_add(colon))
+}
+
+/// Writes a request line and its three parts.
+///
+/// The method ends at the first space; the protocol is the last word if it is `HTTP/n`, `HTTP/n.n` or `-`; the URL is
+/// everything between, spaces included. Trailing spaces count for the text alone.
+#[inline(always)]
+pub(crate) fn request(out: &mut Writer<'_>, key: &Key, [verb, url, proto]: [&Key; 3], token: Token<'_>) {
+    out.key(key);
+    verbatim(out, token);
+    out.byte(b'"');
+    let mut end = token.end;
+    while end > token.start && token.chunk[end.wrapping_sub(1)] == b' ' {
+        end = end.wrapping_sub(1);
+    }
+    let line = &token.chunk[token.start..end];
+    let Some(first) = memchr(b' ', line) else {
+        part(out, verb, token.part(token.start, end));
+        out.null(url);
+        out.null(proto);
+        return;
+    };
+    part(out, verb, token.part(token.start, token.start.wrapping_add(first)));
+    let rest = token.start.wrapping_add(first).wrapping_add(1);
+    let last = last_space(line).map_or(rest, |space| token.start.wrapping_add(space).wrapping_add(1));
+    if is_protocol(&token.chunk[last..end]) {
+        part(out, url, token.part(rest, last.wrapping_sub(1).max(rest)));
+        part(out, proto, token.part(last, end));
+    } else {
+        part(out, url, token.part(rest, end));
+        out.null(proto);
+    }
+}
+
+/// The last space of a request line: nearly always nine bytes before its end.
+#[inline(always)]
+fn last_space(line: &[u8]) -> Option<usize> {
+    if let [.., b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = line
+        && major.is_ascii_digit()
+        && minor.is_ascii_digit()
+    {
+        return Some(line.len().wrapping_sub(9));
+    }
+    memrchr(b' ', line)
+}
+
+/// Whether a word is `HTTP/n`, `HTTP/n.n` or `-`.
+#[inline(always)]
+fn is_protocol(word: &[u8]) -> bool {
+    match word {
+        b"-" => true,
+        [b'H', b'T', b'T', b'P', b'/', version @ ..] => match version.iter().position(|&byte| byte == b'.') {
+            None => is_digits(version),
+            Some(point) => is_digits(&version[..point]) && is_digits(&version[point.wrapping_add(1)..]),
+        },
+        _ => false,
+    }
+}
+
+fn is_digits(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Writer<'_>) -> bool) -> Option<String> {
+        let mut buf = vec![0; 4096];
+        let mut out = Writer::new(&mut buf, 0);
+        let good = write(&mut out);
+        let end = out.at();
+        good.then(|| String::from_utf8(buf[..end].to_vec()).expect("UTF-8"))
+    }
+
+    fn token(text: &str) -> Token<'_> {
+        Token { chunk: text.as_bytes(), start: 0, end: text.len(), escapes: true }
+    }
+
+    #[track_caller]
+    fn check_integer(text: &str, want: Option<&str>) {
+        let key = Key::new("n");
+        let want = want.map(|value| format!(",\"n\":{value}"));
+        assert_eq!(written(|out| integer(out, &key, token(text))), want, "{text}");
+        // The same with bytes behind it, so that the word-at-a-time check is taken.
+        let padded = format!("{text} 123456789");
+        let padded = Token { chunk: padded.as_bytes(), start: 0, end: text.len(), escapes: false };
+        assert_eq!(written(|out| integer(out, &key, padded)), want, "{text}");
+    }
+
+    #[test]
+    fn whole_numbers() {
+        for text in ["0", "7", "200", "12345678", "123456789", "9223372036854775807", "-1", "-0", "99999999999999999999999"] {
+            check_integer(text, Some(text));
+        }
+        check_integer("-", Some("null"));
+        check_integer("007", Some("7"));
+        check_integer("-007", Some("-7"));
+        check_integer("000", Some("0"));
+        for text in ["", "1.5", "12a", "a12", "1e3", "--1", "+1", "1 ", ":", "1/", "1:2345"] {
+            check_integer(text, None);
+        }
+    }
+
+    #[track_caller]
+    fn check_decimal(text: &str, want: Option<&str>) {
+        let key = Key::new("n");
+        assert_eq!(written(|out| decimal(out, &key, token(text))), want.map(|value| format!(",\"n\":{value}")), "{text}");
+    }
+
+    #[test]
+    fn decimal_numbers() {
+        for text in ["0.000", "0.001", "12.345", "-1", "5", "0.00491", "3600.000123", "-0.5"] {
+            check_decimal(text, Some(text));
+        }
+        check_decimal("-", Some("null"));
+        check_decimal("00.5", Some("0.5"));
+        for text in ["", ".", ".5", "5.", "1.2.3", "1e400", "NaN", "abc", "0.00x", "x.000"] {
+            check_decimal(text, None);
+        }
+    }
+
+    #[track_caller]
+    fn check_endpoint(text: &str, want: Option<&str>) {
+        let (ip, port) = (Key::new("i"), Key::new("p"));
+        assert_eq!(written(|out| endpoint(out, &ip, &port, token(text))).as_deref(), want, "{text}");
+    }
+
+    #[test]
+    fn addresses_split_at_the_last_colon() {
+        check_endpoint("192.0.2.1:443", Some(r#","i":"192.0.2.1","p":443"#));
+        check_endpoint("2001:db8::1:443", Some(r#","i":"2001:db8::1","p":443"#));
+        check_endpoint("[2001:db8::1]:443", Some(r#","i":"2001:db8::1","p":443"#));
+        check_endpoint("-", Some(r#","i":null,"p":null"#));
+        check_endpoint("192.0.2.1:-", Some(r#","i":"192.0.2.1","p":null"#));
+        check_endpoint("192.0.2.1:", Some(r#","i":"192.0.2.1","p":null"#));
+        check_endpoint("192.0.2.1:080", Some(r#","i":"192.0.2.1","p":80"#));
+        check_endpoint(":", Some(r#","i":"","p":null"#));
+        check_endpoint("192.0.2.1", None);
+    }
+
+    #[track_caller]
+    fn check_request(text: &str, want: [Option<&str>; 3]) {
+        let keys = [&Key::new("v"), &Key::new("u"), &Key::new("p")];
+        let got = written(|out| {
+            request(out, &Key::new("r"), keys, token(text));
+            true
+        });
+        let got: serde_json::Value =
+            serde_json::from_str(&format!("{{{}}}", &got.expect("a request never fails")[1..])).expect("JSON");
+        assert_eq!(got["r"], text);
+        let parts = [&got["v"], &got["u"], &got["p"]].map(serde_json::Value::as_str);
+        assert_eq!(parts, want, "{text}");
+    }
+
+    #[test]
+    fn requests_split_as_they_are_written() {
+        let http = Some("HTTP/1.1");
+        check_request("GET http://a:80/ HTTP/1.1", [Some("GET"), Some("http://a:80/"), http]);
+        check_request("GET http://a:80/a b/c  d HTTP/1.1", [Some("GET"), Some("http://a:80/a b/c  d"), http]);
+        check_request("GET http://a:80/ HTTP/1.0 ", [Some("GET"), Some("http://a:80/"), Some("HTTP/1.0")]);
+        check_request("GET http://a:80/ HTTP/2", [Some("GET"), Some("http://a:80/"), Some("HTTP/2")]);
+        check_request("GET http://a:80/old", [Some("GET"), Some("http://a:80/old"), None]);
+        check_request("- http://a:80- -", [None, Some("http://a:80-"), None]);
+        check_request("- http://a:80- ", [None, Some("http://a:80-"), None]);
+        check_request("- - -", [None, None, None]);
+        check_request("- - - ", [None, None, None]);
+        check_request("-", [None, None, None]);
+        check_request("", [None, None, None]);
+        check_request("GET", [Some("GET"), None, None]);
+        check_request("GET HTTP/1.1", [Some("GET"), None, http]);
+        check_request("GET /a HTTP/x", [Some("GET"), Some("/a HTTP/x"), None]);
+        check_request("GET \"\\\u{1} HTTP/1.1", [Some("GET"), Some("\"\\\u{1}"), http]);
+    }
+}

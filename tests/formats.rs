@@ -1,0 +1,114 @@
+//! Lines with known answers: the project's own edge cases, the goldens of the original Lambda, and public samples where
+//! `ELBOW_SAMPLES` names their folder.
+
+use std::path::Path;
+
+use elbow::batch::BatchBuilder;
+use elbow::elb::Context;
+use elbow::elb::Failure;
+use elbow::elb::Parser;
+use elbow::elb::Schema;
+use elbow::elb::Style;
+use elbow::elb::trim;
+use elbow::json::envelope::Tags;
+use serde_json::Value;
+
+/// Kinds this version parses, and the lines that are of none.
+const KINDS: [&str; 3] = ["classic", "alb", "unknown"];
+
+/// The bare document of a line, or the word of its reject.
+fn parse(line: &str, schema: Schema) -> Result<String, &'static str> {
+    let chunk = line.as_bytes();
+    let Some((start, end)) = trim(chunk, 0, chunk.len()) else { return Err("empty_line") };
+    let style = Style::new(schema, &[]);
+    let context = Context { style: &style, envelope: None, tags: Tags::NONE };
+    let mut parser = Parser::default();
+    let mut out = BatchBuilder::default();
+    match parser.document(chunk, start, end, &context, &mut out) {
+        Ok(_) => Ok(String::from_utf8(out.documents().to_vec()).expect("a document is UTF-8")),
+        Err(Failure::Rejected(reject)) => Err(reject.reason.label()),
+        Err(Failure::Unknown) => Err(parser.unknown(chunk, start, end).reason.label()),
+    }
+}
+
+/// Equal but for how a number is written: `0` and `0.0`, `4.3e-05` and `0.000043` are the same.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len() && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => left == right,
+    }
+}
+
+fn cases(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    text.lines().map(|line| serde_json::from_str(line).expect("a case is one JSON object per line")).collect()
+}
+
+/// Checks every case of these kinds in the `aws` schema and returns how many there were.
+fn check_aws(path: &Path) -> usize {
+    let mut checked = 0;
+    for (at, case) in cases(path).iter().enumerate() {
+        if !KINDS.contains(&case["format"].as_str().expect("a case has a format")) {
+            continue;
+        }
+        checked += 1;
+        let place = format!("{}:{} {}", path.display(), at + 1, case["why"]);
+        let got = parse(case["line"].as_str().expect("a case has a line"), Schema::Aws);
+        match (&got, case.get("expect"), case.get("error")) {
+            (Ok(document), Some(want), None) => {
+                let document: Value = serde_json::from_str(document).expect("a document is JSON");
+                assert!(same(&document, want), "{place}\n got {document}\nwant {want}");
+            }
+            (Err(reason), None, Some(want)) => assert_eq!(reason, want, "{place}"),
+            _ => panic!("{place}\n got {got:?}\nwant {case}"),
+        }
+    }
+    checked
+}
+
+/// Checks every golden of these kinds byte for byte and returns how many there were.
+fn check_classic(path: &Path) -> usize {
+    let mut checked = 0;
+    for case in cases(path) {
+        let Some(want) =
+            case.get("wanted_output").filter(|_| KINDS.contains(&case["format"].as_str().expect("a golden has a format")))
+        else {
+            continue;
+        };
+        checked += 1;
+        let got = parse(case["line"].as_str().expect("a golden has a line"), Schema::Classic);
+        assert_eq!(got.as_deref().map(str::trim_end), Ok(want.as_str().expect("a golden is text")), "{}", case["id"]);
+    }
+    checked
+}
+
+fn data(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+#[test]
+fn every_edge_case_gives_its_document_or_its_reason() {
+    assert_eq!(check_aws(&data("edge-cases.jsonl")), 68);
+}
+
+#[test]
+fn every_golden_comes_out_byte_for_byte() {
+    assert_eq!(check_classic(&data("classic-goldens.jsonl")), 55);
+}
+
+#[test]
+fn public_samples_agree() {
+    let Some(samples) = std::env::var_os("ELBOW_SAMPLES") else {
+        eprintln!("ELBOW_SAMPLES is not set: the public samples were not read");
+        return;
+    };
+    let samples = Path::new(&samples);
+    assert!(check_aws(&samples.join("expected.jsonl")) > 0);
+    assert!(check_classic(&samples.join("classic-goldens.jsonl")) > 0);
+}
