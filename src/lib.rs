@@ -2,5 +2,6 @@
 
 pub mod batch;
 pub mod elb;
+pub mod event_id;
 pub mod json;
 pub mod time;

@@ -1,0 +1,92 @@
+//! Speed of the parser alone, one core: raw ALB lines to finished documents.
+//!
+//! `cargo bench --bench parse` prints gigabytes of raw lines a second and nanoseconds a line, medians of 15 runs.
+//! `cargo bench --bench parse -- STEP LINES` runs one step once over that many lines, for counting instructions.
+
+mod support;
+
+use std::hint::black_box;
+
+use elbow::batch::BatchBuilder;
+use elbow::batch::SourceId;
+use elbow::elb::Context;
+use elbow::elb::Parser;
+use elbow::elb::Schema;
+use elbow::elb::Style;
+use elbow::elb::tokens::Tokens;
+use elbow::event_id::ArrivalIds;
+use elbow::event_id::IdKey;
+use elbow::json::envelope::Envelope;
+use elbow::json::envelope::Received;
+use elbow::json::envelope::Tags;
+
+const STEPS: [&str; 6] = ["split", "tokenise", "id", "aws", "aws+id", "classic+id"];
+
+/// Documents are collected up to this size and thrown away, as a sink would free them.
+const BATCH_BYTES: usize = 256 * 1024;
+
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', text).map(move |end| {
+        let line = (start, end);
+        start = end + 1;
+        line
+    })
+}
+
+fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder) {
+    let mut parser = Parser::default();
+    let style = Style::new(schema, &[]);
+    let received = Received::at(1_709_251_200_000_000);
+    let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
+    for (start, end) in lines(text) {
+        let envelope = with_id.then(|| Envelope { received, id: ids.next() });
+        let context = Context { style: &style, envelope, tags: Tags::NONE };
+        parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
+        if out.bytes() > BATCH_BYTES {
+            black_box(out.documents());
+            out.clear();
+        }
+    }
+}
+
+fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
+    match name {
+        "split" => {
+            black_box(lines(text).map(|(start, end)| end - start).sum::<usize>());
+        }
+        "tokenise" => {
+            let mut tokens = Tokens::default();
+            for (start, end) in lines(text) {
+                assert!(black_box(tokens.cut_plain(text, start, end)), "the lines are plain");
+            }
+        }
+        "id" => {
+            let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
+            for _ in lines(text) {
+                black_box(ids.next().hex());
+            }
+        }
+        "aws" => documents(text, Schema::Aws, false, out),
+        "aws+id" => documents(text, Schema::Aws, true, out),
+        "classic+id" => documents(text, Schema::Classic, true, out),
+        _ => panic!("a step is one of {STEPS:?}"),
+    }
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let mut out = BatchBuilder::default();
+    if let [name, count] = arguments.as_slice() {
+        let text = support::alb_lines(count.parse().expect("LINES is a number"));
+        step(name, &text, &mut out);
+        return;
+    }
+    let count = 100_000;
+    let text = support::alb_lines(count);
+    println!("{count} lines of {} bytes", text.len() / count);
+    for name in STEPS {
+        let time = support::median(15, || step(name, &text, &mut out));
+        println!("{name:12} {:6.2} GB/s {:6.0} ns a line", text.len() as f64 / time.as_secs_f64() / 1e9, time.as_nanos() as f64 / count as f64);
+    }
+}
