@@ -89,6 +89,9 @@ mod tests {
     fn the_first_ids_of_a_connection_are_known() {
         let mut ids = ids(7);
         let text = |id: EventId| String::from_utf8(id.hex().to_vec()).expect("ASCII");
-        assert_eq!([text(ids.next()), text(ids.next())], ["735de64ad96cdc9cbbfaa6904a3e9a3d", "34f12a10b22bacff3e501f152bfa6313"]);
+        assert_eq!(
+            [text(ids.next()), text(ids.next())],
+            ["735de64ad96cdc9cbbfaa6904a3e9a3d", "34f12a10b22bacff3e501f152bfa6313"]
+        );
     }
 }

@@ -3,5 +3,8 @@
 pub mod batch;
 pub mod elb;
 pub mod event_id;
+pub mod framing;
+pub mod intake;
 pub mod json;
+pub mod pipeline;
 pub mod time;
