@@ -18,7 +18,7 @@ use crate::buffer::BufferStat;
 use crate::buffer::Closed;
 use crate::buffer::CursorStat;
 use crate::buffer::Entry;
-use crate::buffer::Seq;
+use crate::seq::Seq;
 
 /// The entries and what each sink has left of them.
 #[derive(Debug)]

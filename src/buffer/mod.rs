@@ -13,10 +13,7 @@ use thiserror::Error;
 use crate::batch::Batch;
 use crate::batch::Micros;
 use crate::buffer::memory::Memory;
-
-/// Number of an entry: grows by one, never reused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Seq(pub u64);
+use crate::seq::Seq;
 
 /// How much the buffer may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

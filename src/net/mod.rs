@@ -1,0 +1,4 @@
+//! Sockets: how they are set up and what the kernel says about them.
+
+pub mod outq;
+pub mod sockets;
