@@ -50,6 +50,17 @@ impl Intake {
         Self { shared: Arc::new(Shared { bytes_max, state: Mutex::new(State { free, waiting: VecDeque::new() }) }) }
     }
 
+    /// Admits `bytes` if nobody has to wait for them.
+    pub fn try_admit(&self, bytes: u64) -> Option<IntakePermit> {
+        let bytes = bytes.min(self.shared.bytes_max);
+        let mut state = self.shared.lock();
+        if !state.waiting.is_empty() || state.free < bytes as i64 {
+            return None;
+        }
+        state.free -= bytes as i64;
+        Some(IntakePermit { shared: self.shared.clone(), bytes })
+    }
+
     /// Waits until `bytes` more may be held in memory; more than the whole budget counts as the whole budget.
     ///
     /// Never fails. Abandoning the wait holds nothing.

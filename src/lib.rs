@@ -1,10 +1,20 @@
 //! Elbow: a Logstash-compatible ingest relay for load-balancer logs.
 
+pub mod backoff;
 pub mod batch;
+pub mod buffer;
 pub mod elb;
 pub mod event_id;
 pub mod framing;
 pub mod intake;
 pub mod json;
+pub mod metrics;
+pub mod net;
 pub mod pipeline;
+mod process;
+pub mod seq;
+pub mod source;
+pub mod stop;
+pub mod tally;
 pub mod time;
+pub mod wire;
