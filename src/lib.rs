@@ -12,3 +12,4 @@ pub mod buffer;
 pub mod stop;
 
 pub mod net;
+pub mod sink;
