@@ -3,3 +3,12 @@
 pub mod batch;
 pub mod json;
 pub mod time;
+pub mod units;
+
+pub mod buffer;
+
+pub mod sink;
+pub mod source;
+
+pub mod admin;
+pub mod pipeline;

@@ -1,0 +1,3 @@
+//! The pipeline: the wiring between sources, buffer and sinks.
+
+pub mod parse;
