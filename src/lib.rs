@@ -12,3 +12,5 @@ pub mod source;
 
 pub mod admin;
 pub mod pipeline;
+
+pub mod config;
