@@ -187,7 +187,9 @@ impl fmt::Display for Complaints {
             self.write_one(complaint, f)?;
         }
         let count = self.list.len();
-        write!(f, "{count} mistake{} in {}", if count == 1 { "" } else { "s" }, self.name)
+        write!(f, "{count} mistake{}", if count == 1 { "" } else { "s" })?;
+        let in_file = self.list.iter().any(|complaint| matches!(complaint.place, Place::File(_)));
+        if in_file { write!(f, " in {}", self.name) } else { Ok(()) }
     }
 }
 

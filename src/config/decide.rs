@@ -8,12 +8,12 @@ use crate::config::overrides::Overrides;
 use crate::config::plan::IdKey;
 use crate::config::plan::Plan;
 use crate::config::reader::Reader;
-use crate::config::reader::Words;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
 use crate::config::report::Report;
 use crate::config::sink;
 use crate::config::source;
+use crate::config::words::Words;
 
 /// What several tables must agree on.
 pub struct Shared {
@@ -79,7 +79,7 @@ fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut S
     }
     let plan = match admin.string("address") {
         Some(written) if written.text == "off" => {
-            admin.record("address", "off", written.from());
+            admin.record("address", "off", written.origin());
             None
         }
         Some(written) => {
@@ -125,7 +125,7 @@ pub fn check_listen<'w>(
             return None;
         }
     };
-    reader.record("address", written.text.clone(), written.from());
+    reader.record("address", written.text.clone(), written.origin());
     let taken = shared.listening.iter().find(|(other, _)| address.port != 0 && *other == written.text);
     if let Some((_, by)) = taken {
         reader.refuse("address", written, format!("{by} already listens there"), None, Some("choose another port".to_owned()));
@@ -157,7 +157,7 @@ fn decide_id_key(root: &mut Reader<'_, '_>) -> IdKey {
     }
     let Some(written) = root.string("id_key") else { return IdKey::PUBLISHED };
     if let Some(key) = IdKey::from_hex(&written.text) {
-        root.record("id_key", "***", written.from());
+        root.record("id_key", "***", written.origin());
         return key;
     }
     // What a variable made of it may be a secret with a slip in it: say its length, not what it reads.

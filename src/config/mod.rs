@@ -1,4 +1,4 @@
-//! Configuration: the text of a file, flags and variables become one [`Plan`](plan::Plan), or every mistake at once.
+//! Configuration: the text of a file, flags and variables become one [`Plan`], or every mistake at once.
 //!
 //! Planning opens nothing, resolves nothing and reads no clock; the same inputs give the same plan. The built-in
 //! defaults are a text like any other, so that they can do nothing a file cannot.
@@ -11,11 +11,13 @@ pub mod complaint;
 pub mod decide;
 pub mod overrides;
 pub mod plan;
+mod quantities;
 pub mod reader;
 pub mod report;
 pub mod sink;
 pub mod source;
 pub mod substitute;
+pub mod words;
 
 use std::fs::File;
 use std::io;

@@ -1,13 +1,12 @@
 //! Typed reading of a TOML table that goes on after a mistake.
 //!
 //! Every getter checks a value, records it for the report, and answers with the default where the value was wrong, so
-//! that planning reaches every other mistake too. [`Reader::finish`] complains about the keys nobody asked for. It knows
+//! that planning reaches every other mistake too; those for sizes, times and numbers are in `quantities`. [`Reader::finish`]
+//! complains about the keys nobody asked for. It knows
 //! TOML, flags and ranges; what the keys mean is its callers' business.
 
 use std::fmt::Display;
 use std::ops::Range;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -20,7 +19,9 @@ use crate::config::overrides::Given;
 use crate::config::report::Origin;
 use crate::config::report::Report;
 use crate::config::substitute;
-use crate::units;
+use crate::config::words::Words;
+use crate::config::words::nearest;
+use crate::config::words::quoted;
 
 /// What all readers of one file share.
 pub struct Desk<'t> {
@@ -53,14 +54,6 @@ pub struct Written {
     place: Place,
     from: Origin,
     replaced: bool,
-}
-
-/// The words a setting can be: those there are, and those that are known but to come.
-pub struct Words<'w, T> {
-    /// A word and what it stands for.
-    pub now: &'w [(&'static str, T)],
-    /// Words this version only recognises.
-    pub later: &'w [&'static str],
 }
 
 impl<'d, 't> Reader<'d, 't> {
@@ -106,12 +99,15 @@ impl<'d, 't> Reader<'d, 't> {
     /// The tables of an array of tables, each with where it begins.
     pub fn tables(&mut self, key: &'static str) -> Vec<(&'t DeTable<'t>, Range<usize>)> {
         let Some(value) = self.value(key) else { return Vec::new() };
+        let mut tables = Vec::new();
         let DeValue::Array(array) = value.get_ref() else {
             let complaint = self.complaint(key, Place::File(value.span()), "there can be several of these");
             self.desk.complaints.push(complaint.remedy(format!("write [[{key}]] with two brackets")));
-            return Vec::new();
+            if let DeValue::Table(table) = value.get_ref() {
+                tables.push((table, value.span()));
+            }
+            return tables;
         };
-        let mut tables = Vec::new();
         for element in array {
             match element.get_ref() {
                 DeValue::Table(table) => tables.push((table, element.span())),
@@ -181,83 +177,6 @@ impl<'d, 't> Reader<'d, 't> {
             }
         }
         (texts.len() == array.len()).then_some(texts)
-    }
-
-    /// A number of bytes: text such as `"64MiB"`, or bare bytes.
-    pub fn size(&mut self, key: &'static str, range: RangeInclusive<u64>, default: u64, from: Origin) -> u64 {
-        let allowed = || format!("{} to {}", units::size_text(*range.start()), units::size_text(*range.end()));
-        let written = match self.value(key).map(|value| (value.get_ref(), value.span())) {
-            Some((DeValue::Integer(number), span)) => Some(self.bare(number.to_string(), span)),
-            _ => self.string(key),
-        };
-        let Some(written) = written else {
-            self.record(key, units::size_text(default), from);
-            return default;
-        };
-        match units::parse_size(&written.text) {
-            Ok(bytes) if range.contains(&bytes) => {
-                self.record(key, units::size_text(bytes), written.from);
-                return bytes;
-            }
-            Ok(bytes) => self.refuse(key, &written, side(&bytes, &range), Some(allowed()), None),
-            Err(error) => self.refuse(key, &written, error, Some(allowed()), None),
-        }
-        default
-    }
-
-    /// A time span such as `"2s"`.
-    pub fn duration(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Duration {
-        let Some(written) = self.duration_text(key) else {
-            self.record(key, units::duration_text(default), Origin::Default);
-            return default;
-        };
-        self.check_duration(key, &written, &range, "").unwrap_or(default)
-    }
-
-    /// A time span, or `"off"`.
-    pub fn duration_or_off(&mut self, key: &'static str, range: RangeInclusive<Duration>, default: Duration) -> Option<Duration> {
-        match self.duration_text(key) {
-            None => {
-                self.record(key, units::duration_text(default), Origin::Default);
-                Some(default)
-            }
-            Some(written) if written.text == "off" => {
-                self.record(key, "off", written.from);
-                None
-            }
-            Some(written) => self.check_duration(key, &written, &range, ", or \"off\""),
-        }
-    }
-
-    /// A whole number.
-    pub fn integer(&mut self, key: &'static str, range: RangeInclusive<u32>, default: u32) -> u32 {
-        let written = match self.value(key).map(|value| (value.get_ref(), value.span())) {
-            Some((DeValue::Integer(number), span)) => Some(self.bare(number.to_string(), span)),
-            // A variable can only stand in a string, so a number may stand there too.
-            Some((DeValue::String(text), _)) if substitute::is_needed(text) => self.string(key),
-            Some((other, span)) => {
-                self.wrong_type(key, span, "a whole number", other);
-                return default;
-            }
-            None => None,
-        };
-        let Some(written) = written else {
-            self.record(key, default.to_string(), Origin::Default);
-            return default;
-        };
-        let allowed = Some(format!("{} to {}", range.start(), range.end()));
-        match parse_integer(&written.text) {
-            Some(number) if u32::try_from(number).is_ok_and(|number| range.contains(&number)) => {
-                self.record(key, number.to_string(), written.from);
-                return u32::try_from(number).unwrap_or(default);
-            }
-            Some(number) => {
-                let wide = i128::from(*range.start())..=i128::from(*range.end());
-                self.refuse(key, &written, side(&number, &wide), allowed, None);
-            }
-            None => self.refuse(key, &written, "is not a whole number", allowed, None),
-        }
-        default
     }
 
     /// One word of several; the default when it is not there.
@@ -380,7 +299,8 @@ impl<'d, 't> Reader<'d, 't> {
         self.known.push(key);
     }
 
-    fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
+    /// What stands at a key, which counts as asked for.
+    pub fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
         if !self.known.contains(&key) {
             self.known.push(key);
         }
@@ -403,37 +323,11 @@ impl<'d, 't> Reader<'d, 't> {
         Complaint::wrong(place, self.path_to(key), what)
     }
 
-    fn wrong_type(&mut self, key: &str, span: Range<usize>, want: &str, found: &DeValue<'_>) {
+    /// Complains about a value of another type.
+    pub fn wrong_type(&mut self, key: &str, span: Range<usize>, want: &str, found: &DeValue<'_>) {
         let what = format!("expected {want}, found {}", type_words(found));
         let complaint = self.complaint(key, Place::File(span), &what);
         self.desk.complaints.push(complaint);
-    }
-
-    fn duration_text(&mut self, key: &'static str) -> Option<Written> {
-        match self.value(key).map(|value| (value.get_ref(), value.span())) {
-            Some((DeValue::Integer(number), span)) => Some(self.bare(number.to_string(), span)),
-            _ => self.string(key),
-        }
-    }
-
-    fn check_duration(
-        &mut self,
-        key: &'static str,
-        written: &Written,
-        range: &RangeInclusive<Duration>,
-        also: &str,
-    ) -> Option<Duration> {
-        let (least, most) = (units::duration_text(*range.start()), units::duration_text(*range.end()));
-        let allowed = Some(format!("{least} to {most}{also}"));
-        match units::parse_duration(&written.text) {
-            Ok(span) if range.contains(&span) => {
-                self.record(key, units::duration_text(span), written.from.clone());
-                return Some(span);
-            }
-            Ok(span) => self.refuse(key, written, side(&span, range), allowed, None),
-            Err(error) => self.refuse(key, written, error, allowed, None),
-        }
-        None
     }
 }
 
@@ -445,7 +339,7 @@ impl Written {
     }
 
     /// Where its value came from.
-    pub fn from(&self) -> Origin {
+    pub fn origin(&self) -> Origin {
         self.from.clone()
     }
 
@@ -453,42 +347,6 @@ impl Written {
     pub fn place(&self) -> Place {
         self.place.clone()
     }
-}
-
-/// The word most like the one typed, or that it begins, if there is one.
-pub fn nearest<'w>(typed: &str, words: &[&'w str]) -> Option<&'w str> {
-    let typed = typed.to_ascii_lowercase();
-    // A third of the letters wrong is a slip; more is another word.
-    let slips = (typed.chars().count() / 3).max(1);
-    let near = words.iter().map(|word| (strsim::osa_distance(&typed, word), *word));
-    let near = near.filter(|(distance, _)| *distance <= slips).min().map(|(_, word)| word);
-    let begun = || words.iter().copied().find(|word| typed.len() >= 3 && word.starts_with(&typed));
-    near.or_else(begun)
-}
-
-/// `"a", "b" or "c"`.
-fn quoted(words: &[&str]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    match words.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} or {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
-
-fn side<T: PartialOrd>(value: &T, range: &RangeInclusive<T>) -> &'static str {
-    if value < range.start() { "too small" } else { "too large" }
-}
-
-/// A TOML integer as it is shown, or decimal digits.
-fn parse_integer(text: &str) -> Option<i128> {
-    let radix = match text.get(..2) {
-        Some("0x") => 16,
-        Some("0o") => 8,
-        Some("0b") => 2,
-        _ => return text.parse().ok(),
-    };
-    i128::from_str_radix(&text[2..], radix).ok()
 }
 
 fn type_words(value: &DeValue<'_>) -> &'static str {

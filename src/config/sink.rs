@@ -16,9 +16,9 @@ use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::overrides::Target;
 use crate::config::reader::Reader;
-use crate::config::reader::Words;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
+use crate::config::words::Words;
 use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
 use crate::sink::SinkKind;
@@ -136,7 +136,7 @@ fn decide_file(sink: &mut Reader<'_, '_>) -> Option<FilePlan> {
         if written.text.is_empty() || written.text.ends_with('/') || written.text.contains('\0') {
             sink.refuse("path", written, "not the path of a file", None, None);
         }
-        sink.record("path", written.text.clone(), written.from());
+        sink.record("path", written.text.clone(), written.origin());
     }
     let rotate_bytes = sink.size("rotate_bytes", ROTATE_BYTES, 100 << 20, Origin::Default);
     let rotate_interval = sink.duration_or_off("rotate_interval", ROTATE_INTERVAL, Duration::from_secs(3_600));
@@ -180,7 +180,7 @@ fn decide_hosts(sink: &mut Reader<'_, '_>) -> Option<Vec<String>> {
         seen.push(&written.text);
     }
     let list: Vec<String> = hosts.iter().map(|written| written.text.clone()).collect();
-    let from = hosts.first().map_or(Origin::Default, Written::from);
+    let from = hosts.first().map_or(Origin::Default, Written::origin);
     sink.record("hosts", list.join(", "), from);
     Some(list)
 }

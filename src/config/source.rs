@@ -18,9 +18,9 @@ use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::plan::SourcePlan;
 use crate::config::reader::Reader;
-use crate::config::reader::Words;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
+use crate::config::words::Words;
 use crate::pipeline::parse::Format;
 use crate::pipeline::parse::OnReject;
 use crate::pipeline::parse::ParsePlan;
@@ -142,7 +142,7 @@ fn decide_words(source: &mut Reader<'_, '_>) -> (Format, Schema, OnReject) {
 }
 
 fn decide_line_bytes(source: &mut Reader<'_, '_>, shared: &Shared) -> usize {
-    let bytes = source.size("max_line_bytes", LINE_BYTES, 1 << 20, Origin::Default);
+    let bytes = source.size("max_line_bytes", LINE_BYTES, LINE_BYTES_DEFAULT, Origin::Default);
     if bytes.saturating_mul(EXPANSION) > shared.buffer_bytes_max {
         let what = "one such line could need more than the whole buffer (a document can be 8 times its line)";
         source.refuse_key("max_line_bytes", what, "lower it, or raise max_bytes in [memory] or [buffer]");
@@ -160,7 +160,7 @@ fn decide_fields(source: &mut Reader<'_, '_>, overrides: &Overrides) -> Vec<(Str
             continue;
         }
         let value = field_value(source, &key, value.get_ref(), span);
-        fields.extend(value.map(|value| (name.to_owned(), value, at.from())));
+        fields.extend(value.map(|value| (name.to_owned(), value, at.origin())));
     }
     for given in &overrides.fields {
         let written = Written::given(given.clone());
@@ -174,8 +174,8 @@ fn decide_fields(source: &mut Reader<'_, '_>, overrides: &Overrides) -> Vec<(Str
         }
         let value = Value::String(value.to_owned());
         match fields.iter_mut().find(|(field, _, _)| field == name) {
-            Some(field) => *field = (name.to_owned(), value, written.from()),
-            None => fields.push((name.to_owned(), value, written.from())),
+            Some(field) => *field = (name.to_owned(), value, written.origin()),
+            None => fields.push((name.to_owned(), value, written.origin())),
         }
     }
     if fields.len() > FIELDS_MAX {
@@ -226,6 +226,8 @@ fn field_value(source: &mut Reader<'_, '_>, key: &str, value: &DeValue<'_>, span
 /// adds comes on top. Room for one such document must be in the buffer, or the line would wait for ever.
 pub const EXPANSION: u64 = 8;
 
+/// Longest line where nobody says otherwise.
+pub const LINE_BYTES_DEFAULT: u64 = 1 << 20;
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
