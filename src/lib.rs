@@ -13,4 +13,5 @@ pub mod source;
 pub mod admin;
 pub mod pipeline;
 
+pub mod cli;
 pub mod config;
