@@ -48,6 +48,17 @@ pub enum SinkKind {
     LogstashTcp(LogstashTcpPlan),
 }
 
+impl SinkKind {
+    /// The word for it in the configuration file and in metrics.
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::File(_) => "file",
+            Self::LogstashTcp(_) => "logstash_tcp",
+        }
+    }
+}
+
 /// A file sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePlan {
