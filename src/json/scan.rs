@@ -454,51 +454,79 @@ impl Cursor<'_> {
     #[inline(always)]
     fn string(&mut self) -> Result<bool, JsonRejectReason> {
         let mut escaped = false;
-        loop {
-            self.skip_clean();
-            match self.line.get(self.at) {
-                Some(b'"') => {
-                    self.at = self.at.wrapping_add(1);
+        while let Some(mut found) = self.skip_clean() {
+            let block = self.at;
+            // One block may hold several escapes: what lies behind each is looked at without loading it again.
+            loop {
+                self.at = block.wrapping_add(found.trailing_zeros() as usize);
+                if self.string_stop(&mut escaped)? {
                     return Ok(escaped);
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
+                let read = self.at.wrapping_sub(block);
+                if read >= 16 {
+                    break;
                 }
-                Some(_) => return Err(JsonRejectReason::ControlCharacter),
-                None => {
-                    self.at = self.line.len();
-                    return Err(JsonRejectReason::UnexpectedEnd);
+                found &= u32::MAX << read;
+                if found == 0 {
+                    self.at = block.wrapping_add(16);
+                    break;
                 }
             }
         }
+        self.string_tail(escaped)
     }
 
-    /// Goes to the next quote, backslash or control character, or somewhere behind the line's end.
+    /// Goes to the next block of 16 bytes with a quote, backslash or control character and returns one bit for each of
+    /// them; `None` when the line or the chunk ends before.
     #[inline(always)]
-    fn skip_clean(&mut self) {
+    fn skip_clean(&mut self) -> Option<u32> {
         while let Some(block) = self.chunk.get(self.at..self.at.wrapping_add(16)) {
             let block: &[u8; 16] = block.try_into().expect("the range is 16 bytes long");
             self.seen |= u8x16::new(*block);
             let found = escape_mask(block);
             if found != 0 {
-                self.at = self.at.wrapping_add(found.trailing_zeros() as usize);
-                return;
+                return Some(found);
             }
             self.at = self.at.wrapping_add(16);
             if self.at >= self.line.len() {
-                return;
+                break;
             }
         }
-        self.skip_clean_tail();
+        None
     }
 
-    /// The same for the last bytes of a chunk, where no whole block is left.
+    /// Goes behind the quote or the escape that stands here; says whether it was the quote.
+    #[inline(always)]
+    fn string_stop(&mut self, escaped: &mut bool) -> Result<bool, JsonRejectReason> {
+        match self.line.get(self.at) {
+            Some(b'"') => {
+                self.at = self.at.wrapping_add(1);
+                Ok(true)
+            }
+            Some(b'\\') => {
+                *escaped = true;
+                self.escape()?;
+                Ok(false)
+            }
+            Some(_) => Err(JsonRejectReason::ControlCharacter),
+            None => {
+                self.at = self.line.len();
+                Err(JsonRejectReason::UnexpectedEnd)
+            }
+        }
+    }
+
+    /// The rest of a string in the last bytes of a chunk, where no whole block is left.
     #[cold]
-    fn skip_clean_tail(&mut self) {
-        while let Some(&byte) = self.line.get(self.at).filter(|byte| !needs_escape(**byte)) {
-            self.seen |= u8x16::splat(byte);
-            self.at = self.at.wrapping_add(1);
+    fn string_tail(&mut self, mut escaped: bool) -> Result<bool, JsonRejectReason> {
+        loop {
+            while let Some(&byte) = self.line.get(self.at).filter(|byte| !needs_escape(**byte)) {
+                self.seen |= u8x16::splat(byte);
+                self.at = self.at.wrapping_add(1);
+            }
+            if self.string_stop(&mut escaped)? {
+                return Ok(escaped);
+            }
         }
     }
 
