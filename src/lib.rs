@@ -7,6 +7,7 @@ pub mod buffer;
 pub mod cli;
 pub mod config;
 pub mod elb;
+pub mod enrich;
 pub mod event_id;
 pub mod framing;
 pub mod intake;
