@@ -74,7 +74,7 @@ fn is_decimal(token: &[u8]) -> bool {
 
 /// Whether a token is an address and nothing else: a load balancer's name never is.
 fn is_address(token: &[u8]) -> bool {
-    std::str::from_utf8(token).is_ok_and(|text| text.parse::<std::net::IpAddr>().is_ok())
+    std::str::from_utf8(token).is_ok_and(|text| text.parse::<core::net::IpAddr>().is_ok())
 }
 
 #[cfg(test)]
