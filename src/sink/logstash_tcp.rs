@@ -17,22 +17,19 @@ use rustix::net::RecvFlags;
 use rustix::net::recv;
 use socket2::SockRef;
 use tokio::net::TcpStream;
-use tokio::net::lookup_host;
 use tokio::task::coop::consume_budget;
 use tokio::time::Sleep;
 use tokio::time::sleep_until;
-use tokio::time::timeout;
 
 use crate::backoff::Backoff;
 use crate::buffer::Cursor;
 use crate::buffer::Entry;
 use crate::net::outq;
-use crate::net::sockets;
-use crate::net::sockets::ConnectOptions;
 use crate::seq::Seq;
 use crate::sink::LogstashTcpPlan;
 use crate::sink::SinkError;
 use crate::sink::SinkState;
+use crate::sink::connect::connect_any;
 use crate::sink::place::Place;
 use crate::sink::place::SLICES;
 use crate::stop::Phase;
@@ -371,43 +368,6 @@ async fn finished(cursor: &mut Cursor) {
     pending().await
 }
 
-/// Connects to the first host that answers, from `host` on, and leaves `host` at it. Gives the last host's error.
-async fn connect_any(plan: &LogstashTcpPlan, host: &mut usize) -> Result<(TcpStream, String), SinkError> {
-    let mut tried = 0;
-    loop {
-        let error = match connect(&plan.hosts[*host], plan).await {
-            Ok(connected) => return Ok(connected),
-            Err(error) => error,
-        };
-        tried += 1;
-        if tried >= plan.hosts.len() {
-            return Err(error);
-        }
-        tracing::debug!(error = error.words(), "trying the next host");
-        *host = (*host + 1) % plan.hosts.len();
-    }
-}
-
-/// Resolves a host's name anew and connects to the first of its addresses that answers.
-async fn connect(host: &str, plan: &LogstashTcpPlan) -> Result<(TcpStream, String), SinkError> {
-    let limit = plan.connect_timeout;
-    let late = |peer: &str| SinkError::ConnectTimeout { peer: peer.to_owned(), after: limit };
-    let resolved = timeout(limit, lookup_host(host)).await.map_err(|_| late(host))?;
-    let addresses = resolved.map_err(|source| SinkError::Resolve { host: host.to_owned(), source })?;
-    let none = io::Error::new(ErrorKind::NotFound, "the name has no address");
-    let mut last = SinkError::Resolve { host: host.to_owned(), source: none };
-    for address in addresses {
-        let peer = if host == address.to_string() { host.to_owned() } else { format!("{host} ({address})") };
-        let options = ConnectOptions { user_timeout: plan.user_timeout };
-        last = match timeout(limit, sockets::connect(address, options)).await {
-            Ok(Ok(stream)) => return Ok((stream, peer)),
-            Ok(Err(source)) => SinkError::Connect { peer, source },
-            Err(_) => late(&peer),
-        };
-    }
-    Err(last)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -417,6 +377,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
     use tokio::net::TcpSocket;
+    use tokio::time::timeout;
 
     use super::*;
     use crate::sink::Condition;
