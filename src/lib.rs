@@ -1,6 +1,5 @@
 //! Elbow: a Logstash-compatible ingest relay for load-balancer logs.
 
-pub mod admin;
 pub mod backoff;
 pub mod batch;
 pub mod buffer;

@@ -1,2 +1,21 @@
-//! Elbow.
-fn main() {}
+//! The program: reads the command line, calls what it names, and exits with its status.
+
+use std::io;
+use std::process::ExitCode;
+
+use elbow::cli::args;
+use elbow::cli::args::Command;
+use elbow::cli::check;
+use elbow::cli::parse;
+use elbow::cli::run;
+
+fn main() -> ExitCode {
+    match args::from_process() {
+        Command::Run(command) => run::run(&command),
+        Command::Parse(command) => parse::parse(&command),
+        Command::Check(command) => match check::check(&command, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+            Ok(status) => ExitCode::from(status),
+            Err(_) => ExitCode::FAILURE,
+        },
+    }
+}

@@ -166,8 +166,8 @@ pub struct SinkFigures {
     pub retried: u64,
     /// Bytes written, those written again included.
     pub written_bytes: u64,
-    /// Connections or files opened.
-    pub opened: u64,
+    /// Connections made; none for sinks that have none.
+    pub connections: u64,
     /// Attempts that failed.
     pub failures: u64,
     /// Whether it is taking documents.
@@ -345,7 +345,7 @@ impl AskedFamilies {
                 by_sink("sink_delivered_events_total", "Events the sink has delivered, each counted once"),
                 by_sink("sink_retried_events_total", "Events sent again after a failure"),
                 by_sink("sink_written_bytes_total", "Bytes written, those written again included"),
-                by_sink("sink_opened_total", "Connections or files opened"),
+                by_sink("sink.connections_total", "Connections or files opened"),
                 by_sink("sink_failures_total", "Attempts that failed"),
             ],
             sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
@@ -360,7 +360,7 @@ impl AskedFamilies {
         set(&self.buffer, [bytes, bytes_max, figures.buffer_entries, figures.buffer_events, figures.buffer_oldest_seconds]);
         set(&self.memory, [figures.memory_bytes.0, figures.memory_bytes.1, figures.memory_waiting]);
         for sink in &figures.sinks {
-            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.opened, sink.failures];
+            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.connections, sink.failures];
             for (family, count) in self.sink_counters.iter().zip(counts) {
                 raise(&family.with_label_values(&[&sink.name]), count);
             }

@@ -1,6 +1,5 @@
 //! What the keys of a configuration mean, from the top; `source` and `sink` know their own tables.
 
-use crate::admin::AdminPlan;
 use crate::buffer::BufferPlan;
 use crate::config::address::Address;
 use crate::config::complaint::Complaint;
@@ -14,6 +13,7 @@ use crate::config::sink;
 use crate::config::source;
 use crate::config::words::Words;
 use crate::event_id::IdKey;
+use crate::pipeline::admin::AdminPlan;
 
 /// What several tables must agree on.
 pub struct Shared {

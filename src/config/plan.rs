@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use crate::admin::AdminPlan;
 use crate::buffer::BufferPlan;
 use crate::config::report::Report;
 use crate::event_id::IdKey;
-use crate::pipeline::parse::ParsePlan;
+use crate::pipeline::admin::AdminPlan;
+use crate::pipeline::relay::RelayPlan;
+use crate::pipeline::relay::SourcePlan;
 use crate::sink::SinkPlan;
-use crate::source::tcp::TcpSourcePlan;
 
 /// The whole configuration as decided. Its `Display` is what `elbow check` prints.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,13 +29,12 @@ pub struct Plan {
     pub report: Report,
 }
 
-/// A source and what becomes of its lines, as decided.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SourcePlan {
-    /// Where lines come from.
-    pub tcp: TcpSourcePlan,
-    /// How they become documents.
-    pub parse: ParsePlan,
+impl Plan {
+    /// The part the relay runs on.
+    pub fn into_relay(self) -> RelayPlan {
+        let Self { memory_bytes_max, buffer, admin, sources, sinks, id_key, report: _ } = self;
+        RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, id_key }
+    }
 }
 
 impl fmt::Display for Plan {

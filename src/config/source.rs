@@ -16,7 +16,6 @@ use crate::config::decide::check_listen;
 use crate::config::decide::decide_name;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
-use crate::config::plan::SourcePlan;
 use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
@@ -25,6 +24,7 @@ use crate::elb::Schema;
 use crate::pipeline::parse::Format;
 use crate::pipeline::parse::OnReject;
 use crate::pipeline::parse::ParsePlan;
+use crate::pipeline::relay::SourcePlan;
 use crate::source::tcp::TcpSourcePlan;
 
 /// Reads all sources; complains when there is none.

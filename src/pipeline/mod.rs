@@ -1,7 +1,10 @@
-//! The wiring: what happens to a line between a source and a sink.
+//! The wiring: what happens to a line between a source and a sink, and who starts and stops it.
 
+pub mod admin;
 pub mod feed;
+pub mod overview;
 pub mod parse;
 pub mod pool;
 mod preamble;
+pub mod relay;
 mod text;

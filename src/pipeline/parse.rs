@@ -22,12 +22,18 @@ use crate::elb::detect::Shape;
 use crate::elb::format::Kind;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
+use crate::enrich::fields::Fields;
+use crate::enrich::fields::FieldsError;
 use crate::event_id::ArrivalIds;
 use crate::framing::lines::Whole;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Received;
 use crate::json::envelope::Tag;
 use crate::json::envelope::Tags;
+use crate::json::reject::JsonRejectReason;
+use crate::json::scan as json;
+use crate::json::scan::Scan;
+use crate::json::splice;
 use crate::tally::Origin;
 use crate::tally::Tally;
 
@@ -127,26 +133,42 @@ impl OnReject {
 pub struct Look {
     style: Style,
     text_tail: Vec<u8>,
-    fields: Vec<(String, Value)>,
+    fields: Fields,
+    pairs: Vec<(String, Value)>,
 }
 
 impl Look {
     /// The look of a source's documents.
-    pub fn new(schema: Schema, fields: &[(String, Value)]) -> Self {
-        Self { style: Style::new(schema, fields), text_tail: text::tail(fields), fields: fields.to_vec() }
+    ///
+    /// # Errors
+    /// When a field has a name the relay writes itself, or the fields are too many or too large.
+    pub fn new(schema: Schema, pairs: &[(String, Value)]) -> Result<Self, FieldsError> {
+        let fields = Fields::from_pairs(pairs.iter().cloned())?;
+        Ok(Self { style: Style::new(schema, pairs), text_tail: text::tail(pairs), fields, pairs: pairs.to_vec() })
     }
 
     /// The same with more fields; of two fields of one name the new one counts.
-    fn with(&self, more: Vec<(String, Value)>) -> Self {
-        let mut fields = self.fields.clone();
+    fn with(&self, more: Vec<(String, Value)>) -> Result<Self, FieldsError> {
+        let mut pairs = self.pairs.clone();
         for (name, value) in more {
-            match fields.iter_mut().find(|(known, _)| *known == name) {
+            match pairs.iter_mut().find(|(known, _)| *known == name) {
                 Some(field) => field.1 = value,
-                None => fields.push((name, value)),
+                None => pairs.push((name, value)),
             }
         }
-        Self::new(self.style.schema(), &fields)
+        Self::new(self.style.schema(), &pairs)
     }
+}
+
+/// Why a line was rejected, for a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastReject {
+    /// The word for it.
+    pub reason: &'static str,
+    /// Offset into the line, in bytes from zero.
+    pub at: usize,
+    /// The field expected there, where there is one.
+    pub field: Option<&'static str>,
 }
 
 /// The lines of one connection or file become documents here.
@@ -156,13 +178,16 @@ pub struct LineParser {
     bare: bool,
     look: Arc<Look>,
     elb: Parser,
+    json: Scan,
+    /// For the objects inside an array, whose places `json` holds meanwhile.
+    element: Scan,
     ids: ArrivalIds,
     /// Whether no line has come yet, so that the next may be a preamble.
     first: bool,
     /// What became of the lines so far; the caller takes it.
     pub tally: Tally,
     /// The last reject, for whoever shows it to a person: word, offset into the line, and field.
-    pub last_reject: Option<(&'static str, usize, Option<&'static str>)>,
+    pub last_reject: Option<LastReject>,
 }
 
 impl LineParser {
@@ -174,11 +199,18 @@ impl LineParser {
             bare: plan.bare,
             look,
             elb: Parser::default(),
+            json: Scan::new(),
+            element: Scan::new(),
             ids,
             first: true,
             tally: Tally::default(),
             last_reject: None,
         }
+    }
+
+    /// A parser for a file, in which no line is a preamble.
+    pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: ArrivalIds) -> Self {
+        Self { first: false, ..Self::new(plan, look, ids) }
     }
 
     /// Appends what becomes of the line `chunk[start..end]`: one document, several for a JSON array, or none.
@@ -255,7 +287,7 @@ impl LineParser {
         };
         // A line of JSON where only one kind of log line is allowed is just another unknown line.
         let reason = if reject.reason == RejectReason::Json { RejectReason::UnrecognisedFormat } else { reject.reason };
-        self.last_reject = Some((reason.label(), reject.at, reject.field));
+        self.last_reject = Some(LastReject { reason: reason.label(), at: reject.at, field: reject.field });
         let why = Why { reason: reason.label(), at: reject.at };
         self.reject(&chunk[start..end], tags.with(Tag::ElbParseFailure), why, received, out);
     }
@@ -310,12 +342,83 @@ impl LineParser {
             tracing::warn!(members = ?ignored, "a connection's preamble has members that are unknown or of the wrong type; they are ignored");
         }
         if !fields.is_empty() {
-            self.look = Arc::new(self.look.with(fields));
+            match self.look.with(fields) {
+                Ok(look) => self.look = Arc::new(look),
+                Err(error) => {
+                    self.tally.preamble_members_ignored += 1;
+                    tracing::warn!(%error, "the fields of a connection's preamble are ignored");
+                }
+            }
         }
         true
     }
 
     fn json(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
-        self.plain(chunk, start, end, tags, received, out);
+        if let Err(reject) = self.json.scan(chunk, start, end) {
+            if reject.reason == JsonRejectReason::InvalidUtf8 {
+                return self.repair(&chunk[start..end], tags, received, out);
+            }
+            return self.no_json(&chunk[start..end], tags, reject.reason.as_str(), reject.at, received, out);
+        }
+        match self.json.kind() {
+            json::Kind::Object => {
+                let renamed = splice_object(&self.json, chunk, self.bare, &self.look, &mut self.ids, tags, received, out);
+                self.tally.event(Origin::Json);
+                self.tally.bad_times += u64::from(renamed);
+            }
+            json::Kind::Array => self.array(chunk, start, end, tags, received, out),
+            json::Kind::Scalar => self.no_json(&chunk[start..end], tags, NO_OBJECT, 0, received, out),
+        }
     }
+
+    /// One event per element.
+    fn array(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
+        let count = self.json.elements().len();
+        if count > ELEMENTS_MAX {
+            return self.no_json(&chunk[start..end], tags, "too_many_elements", 0, received, out);
+        }
+        for index in 0..count {
+            let json::Element { value, first } = self.json.elements()[index];
+            let range = value.range();
+            if first != b'{' {
+                self.no_json(&chunk[range.clone()], tags, NO_OBJECT, range.start - start, received, out);
+                continue;
+            }
+            self.element.scan(chunk, range.start, range.end).expect("an element of a valid array is valid");
+            let renamed = splice_object(&self.element, chunk, self.bare, &self.look, &mut self.ids, tags, received, out);
+            self.tally.event(Origin::Json);
+            self.tally.bad_times += u64::from(renamed);
+        }
+    }
+
+    #[cold]
+    fn no_json(&mut self, line: &[u8], tags: Tags, reason: &'static str, at: usize, received: Received, out: &mut BatchBuilder) {
+        self.last_reject = Some(LastReject { reason, at, field: None });
+        self.reject(line, tags.with(Tag::JsonParseFailure), Why { reason, at }, received, out);
+    }
+}
+
+/// The word for JSON that is no object: a document is one.
+const NO_OBJECT: &str = "not_an_object";
+
+/// Most events one line may become: `[{},{},…]` grows a hundredfold, and memory was admitted for the line.
+const ELEMENTS_MAX: usize = 10_000;
+
+/// Appends the document of a scanned object; says whether its time had to be renamed.
+#[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "the parts of a parser that one of its scans is used beside")]
+fn splice_object(
+    scan: &Scan,
+    chunk: &[u8],
+    bare: bool,
+    look: &Look,
+    ids: &mut ArrivalIds,
+    tags: Tags,
+    received: Received,
+    out: &mut BatchBuilder,
+) -> bool {
+    if bare {
+        return splice::pass(scan, chunk, received.micros, out).timestamp_renamed;
+    }
+    splice::splice(scan, chunk, &Envelope { received, id: ids.next() }, &look.fields, tags, out).timestamp_renamed
 }

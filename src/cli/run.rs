@@ -1,0 +1,191 @@
+//! `elbow run`: decides the configuration, starts the relay, and turns its end into an exit status.
+
+use std::future::pending;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::cli::args::LogFormat;
+use crate::cli::args::Run;
+use crate::cli::check::EXIT_CONFIGURATION;
+use crate::cli::check::load;
+use crate::config::plan::Plan;
+use crate::pipeline::relay::Ended;
+use crate::pipeline::relay::Relay;
+use crate::sink::SinkKind;
+use crate::sink::SinkPlan;
+
+/// Exit status when the relay failed while running or could not start.
+const EXIT_FAILURE: u8 = 1;
+
+/// Exit status when it was stopped and left events behind.
+const EXIT_UNDELIVERED: u8 = 3;
+
+/// Work still blocked in the kernel when everything has ended is left there after that.
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(200);
+
+/// A real line, for a first try. The addresses are reserved for documentation (RFC 5737).
+pub const SAMPLE_LINE: &str = "https 2026-03-01T10:20:30.123456Z app/web/0123456789abcdef 192.0.2.10:40001 10.0.1.5:8080 0.001 0.025 0.000 200 200 512 2048 \"GET https://www.example.com:443/index.html?a=1 HTTP/1.1\" \"curl/8.5.0\" TLS_AES_128_GCM_SHA256 TLSv1.3 arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0a1b2c3d4e5f6071 \"Root=1-65f00000-0123456789abcdef01234567\" \"www.example.com\" \"session-reused\" 10 2026-03-01T10:20:30.097000Z \"forward\" \"-\" \"-\" \"10.0.1.5:8080\" \"200\" \"-\" \"-\" TID_00112233445566778899aabbccddeeff";
+
+/// Runs the relay until it is told to stop.
+pub fn run(command: &Run) -> ExitCode {
+    let plan = match load(command.config.as_deref(), &command.overrides) {
+        Ok(plan) => plan,
+        Err(error) => {
+            complain(&error.to_string());
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
+    };
+    start_logs(command);
+    for warning in plan.report.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("elbow: the runtime cannot start: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
+    let status = runtime.block_on(relay(plan, command.config.is_none()));
+    runtime.shutdown_timeout(SHUTDOWN_GRACE);
+    ExitCode::from(status)
+}
+
+async fn relay(plan: Plan, is_first_try: bool) -> u8 {
+    let signals = Signals::listen();
+    let (mut terminate, mut interrupt, _file_size) = match signals {
+        Ok(Signals { terminate, interrupt, file_size }) => (terminate, interrupt, file_size),
+        Err(error) => {
+            complain(&format!("elbow: signals cannot be received: {error}"));
+            return EXIT_FAILURE;
+        }
+    };
+    let sinks = plan.sinks.clone();
+    let relay = match Relay::start(plan.into_relay()).await {
+        Ok(relay) => relay,
+        Err(error) => {
+            complain(&format!("elbow: {error}"));
+            return EXIT_FAILURE;
+        }
+    };
+    announce(&relay, &sinks, is_first_try);
+    let asked = async {
+        let name = either(&mut terminate, &mut interrupt).await;
+        tracing::info!("received {name}");
+    };
+    // The second signal: made anew, because a signal is seen by every listener that existed when it came.
+    let (mut again_terminate, mut again_interrupt) = (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
+    let hurry = async {
+        match (&mut again_terminate, &mut again_interrupt) {
+            (Some(terminate), Some(interrupt)) => {
+                either(terminate, interrupt).await;
+                either(terminate, interrupt).await;
+            }
+            _ => pending().await,
+        };
+    };
+    status(&relay.run_until(asked, hurry).await)
+}
+
+fn status(ended: &Ended) -> u8 {
+    match ended {
+        Ended { failure: Some(reason), .. } => {
+            complain(&format!("elbow: {reason}"));
+            EXIT_FAILURE
+        }
+        ended if ended.is_complete() => 0,
+        _ => EXIT_UNDELIVERED,
+    }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Received so that a file at its size limit gives an error instead of ending the process.
+    file_size: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        // SIGXFSZ on Linux and the BSDs.
+        const FILE_SIZE: i32 = 25;
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
+        })
+    }
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+/// Says what listens where: in the log, and on a first try in words with something to paste.
+fn announce(relay: &Relay, sinks: &[SinkPlan], is_first_try: bool) {
+    for (name, address) in &relay.sources {
+        tracing::info!(source = %name, %address, "listening for lines over TCP");
+    }
+    if let Some(address) = relay.admin {
+        tracing::info!(%address, "admin listener: /health /ready /metrics");
+    }
+    for sink in sinks {
+        tracing::info!(sink = %sink.name, to = %destination(sink), durability = "memory", "delivering");
+    }
+    let Some((_, lines)) = relay.sources.first().filter(|_| is_first_try) else { return };
+    let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
+    for sink in sinks {
+        text += &format!(" and writes documents to {}", destination(sink));
+    }
+    if let Some(admin) = relay.admin {
+        text += &format!("\nmetrics, health and readiness: http://{admin}/");
+    }
+    text += &format!(
+        "\n\nTry it from another terminal: start this, paste the line below it, press Enter.\n\n  nc {} {}\n\n{SAMPLE_LINE}\n\n",
+        lines.ip(),
+        lines.port()
+    );
+    text += "Stop with Ctrl-C. Events wait in memory only and are lost when the process is killed.\n";
+    complain(&text);
+}
+
+fn destination(sink: &SinkPlan) -> String {
+    match &sink.kind {
+        SinkKind::Stdout => "standard output".to_owned(),
+        SinkKind::File(file) => format!("the file {}", file.path.display()),
+        SinkKind::LogstashTcp(logstash) => format!("Logstash at {}", logstash.hosts.join(", ")),
+    }
+}
+
+/// Writes to a person. When nobody can read it there is nobody to tell.
+fn complain(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+fn start_logs(command: &Run) {
+    let base = tracing_subscriber::fmt()
+        .with_max_level(command.log_level.level())
+        .with_writer(io::stderr)
+        .with_target(false)
+        .with_span_events(FmtSpan::NONE);
+    let is_text = match command.log_format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => io::stderr().is_terminal(),
+    };
+    // A second call, as tests make it, leaves the first in place.
+    let _ =
+        if is_text { base.with_ansi(io::stderr().is_terminal()).try_init() } else { base.json().flatten_event(true).try_init() };
+}

@@ -1,0 +1,111 @@
+//! What the relay looks like from outside at one moment: figures for metrics, words for people.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::feed::now;
+use crate::buffer::Buffer;
+use crate::intake::Intake;
+use crate::json::envelope::Received;
+use crate::metrics::Figures;
+use crate::metrics::Metrics;
+use crate::metrics::SinkFigures;
+use crate::sink::Condition;
+use crate::sink::SinkState;
+use crate::stop::Phase;
+use crate::stop::StopWatch;
+
+/// Everything that has figures. Clones see the same.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) buffer: Buffer,
+    pub(crate) intake: Intake,
+    pub(crate) sinks: Vec<Arc<SinkState>>,
+    pub(crate) stop: StopWatch,
+}
+
+impl Overview {
+    /// Every metric in the Prometheus text format.
+    pub fn metrics(&self) -> String {
+        self.metrics.render(&self.figures())
+    }
+
+    /// Whether new work is wanted, and why: false from the moment the relay stops.
+    pub fn ready(&self) -> (bool, Value) {
+        let phase = self.stop.phase();
+        let figures = self.figures();
+        let sinks: Vec<Value> = self.sinks.iter().zip(&figures.sinks).map(|(state, figures)| sink(state, figures)).collect();
+        let document = json!({
+            "ready": phase == Phase::Run,
+            "phase": phase_label(phase),
+            "durability": "memory",
+            "buffer": {
+                "bytes": figures.buffer_bytes.0,
+                "max_bytes": figures.buffer_bytes.1,
+                "events": figures.buffer_events,
+                "oldest_age_seconds": figures.buffer_oldest_seconds,
+            },
+            "memory": {
+                "bytes": figures.memory_bytes.0,
+                "max_bytes": figures.memory_bytes.1,
+                "waiting_reads": figures.memory_waiting,
+            },
+            "sinks": sinks,
+        });
+        (phase == Phase::Run, document)
+    }
+
+    fn figures(&self) -> Figures {
+        let stat = self.buffer.stat();
+        let age = stat.oldest.map_or(0, |oldest| now().saturating_sub(oldest) / 1_000_000);
+        let sinks = self.sinks.iter().zip(&stat.cursors).map(|(state, cursor)| {
+            let counts = state.counts();
+            SinkFigures {
+                name: state.name().to_owned(),
+                delivered: cursor.events_acked,
+                buffered: cursor.events,
+                retried: counts.events_retried,
+                written_bytes: counts.bytes_written,
+                connections: counts.connections,
+                failures: counts.failures,
+                up: state.condition() == Condition::Delivering,
+            }
+        });
+        Figures {
+            appended: stat.events_appended,
+            buffer_bytes: (stat.bytes, stat.bytes_max),
+            buffer_entries: stat.entries,
+            buffer_events: stat.events,
+            buffer_oldest_seconds: u64::try_from(age).unwrap_or(0),
+            memory_bytes: (self.intake.held_bytes(), self.intake.bytes_max()),
+            memory_waiting: self.intake.waiting() as u64,
+            sinks: sinks.collect(),
+        }
+    }
+}
+
+fn sink(state: &SinkState, figures: &SinkFigures) -> Value {
+    let error = state.last_error().map(|error| {
+        let at = Received::at(error.at).text;
+        json!({ "text": error.text, "at": String::from_utf8_lossy(&at) })
+    });
+    json!({
+        "name": figures.name,
+        "condition": state.condition().label(),
+        "delivered_events": figures.delivered,
+        "buffered_events": figures.buffered,
+        "last_error": error,
+    })
+}
+
+const fn phase_label(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Run => "run",
+        Phase::StopIntake => "stop_intake",
+        Phase::Drain => "drain",
+        Phase::Stop => "stop",
+    }
+}

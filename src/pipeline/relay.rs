@@ -1,0 +1,366 @@
+//! Puts the parts together: opens the listeners, starts one task per source and sink, and stops them in phases.
+//!
+//! It is the only place that starts long-lived tasks, and it decides no configuration.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio::time::timeout;
+use tokio::time::timeout_at;
+
+use super::admin;
+use super::admin::AdminPlan;
+use super::feed::LineFeed;
+use super::overview::Overview;
+use super::parse::LineParser;
+use super::parse::Look;
+use super::parse::ParsePlan;
+use super::pool::Pool;
+use crate::batch::SourceId;
+use crate::buffer::Buffer;
+use crate::buffer::BufferPlan;
+use crate::enrich::fields::FieldsError;
+use crate::event_id::ArrivalIds;
+use crate::event_id::IdKey;
+use crate::intake::Intake;
+use crate::metrics::Metrics;
+use crate::metrics::SourceMetrics;
+use crate::net::listen::listen;
+use crate::sink;
+use crate::sink::SinkError;
+use crate::sink::SinkPlan;
+use crate::sink::SinkState;
+use crate::source::tcp::TcpSource;
+use crate::source::tcp::TcpSourcePlan;
+use crate::stop::Phase;
+use crate::stop::StopHandle;
+use crate::stop::stop;
+
+/// A relay, as decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RelayPlan {
+    /// Most bytes of log data held in memory at once, wherever they are.
+    pub memory_bytes_max: u64,
+    /// The buffer.
+    pub buffer: BufferPlan,
+    /// The admin listener; `None` when it is switched off.
+    pub admin: Option<AdminPlan>,
+    /// The sources; at least one.
+    pub sources: Vec<SourcePlan>,
+    /// The sinks; at least one.
+    pub sinks: Vec<SinkPlan>,
+    /// The key event ids are computed under.
+    pub id_key: IdKey,
+}
+
+/// A source and what becomes of its lines, as decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourcePlan {
+    /// Where lines come from.
+    pub tcp: TcpSourcePlan,
+    /// How they become documents.
+    pub parse: ParsePlan,
+}
+
+/// Senders that keep their connections open are given this long to close them once intake stops.
+const INTAKE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What connections that are cut off need to hand over what they have read.
+const INTAKE_GRACE: Duration = Duration::from_millis(500);
+
+/// From the signal to the end, whatever is left.
+const HARD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long sinks may take to notice that everything ends now.
+const SINK_GRACE: Duration = Duration::from_millis(500);
+
+/// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
+const POOL_BYTES_MAX: usize = 12 * 1024 * 1024;
+
+/// Why a relay could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener's host could not be resolved.
+    #[error(
+        "{what} cannot listen on {address}: the host is unknown: {source}; give an IP address, or a name this machine can resolve"
+    )]
+    Resolve {
+        /// The listener.
+        what: String,
+        /// Its address as configured.
+        address: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// A listener could not be opened.
+    #[error("{what} cannot listen on {address}: {source}{}", listen_remedy(.source))]
+    Listen {
+        /// The listener.
+        what: String,
+        /// Its address as configured.
+        address: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The static fields of a source cannot be.
+    #[error("source {name}: {source}")]
+    Fields {
+        /// The source.
+        name: String,
+        /// What is wrong with them.
+        source: FieldsError,
+    },
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(io::Error),
+}
+
+fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there: end it (`ss -ltnp` names it), or choose another address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: choose a higher port",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: use one of its own (`ip address`), or 0.0.0.0",
+        _ => "",
+    }
+}
+
+/// How a relay ended.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Ended {
+    /// Events not delivered, by sink.
+    pub undelivered: Vec<(String, u64)>,
+    /// Events that had been read but found no room in the buffer before the end.
+    pub dropped: u64,
+    /// The failure that ended it, where one did.
+    pub failure: Option<String>,
+}
+
+impl Ended {
+    /// Whether every event that was taken has been delivered to every sink.
+    pub fn is_complete(&self) -> bool {
+        self.dropped == 0 && self.undelivered.iter().all(|&(_, events)| events == 0)
+    }
+}
+
+/// A running relay.
+#[derive(Debug)]
+pub struct Relay {
+    /// Name and address of each source, in the order of the plan.
+    pub sources: Vec<(String, SocketAddr)>,
+    /// Address of the admin listener.
+    pub admin: Option<SocketAddr>,
+    overview: Overview,
+    stop: StopHandle,
+    source_metrics: Vec<SourceMetrics>,
+    source_tasks: JoinSet<()>,
+    sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
+    admin_task: Option<JoinHandle<()>>,
+}
+
+/// What a source's task needs, opened but not started.
+struct OpenSource {
+    plan: SourcePlan,
+    listener: TcpListener,
+    look: Arc<Look>,
+}
+
+impl Relay {
+    /// Opens every listener and starts every task. Connections are accepted from here on.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened; then nothing has been started.
+    pub async fn start(plan: RelayPlan) -> Result<Self, StartError> {
+        let mut nonce = [0; 12];
+        getrandom::fill(&mut nonce).map_err(|error| StartError::Random(error.into()))?;
+        let mut open = Vec::new();
+        for source in plan.sources {
+            let name = source.tcp.name.clone();
+            let look = Look::new(source.parse.schema, &source.parse.fields)
+                .map_err(|source| StartError::Fields { name: name.clone(), source })?;
+            let listener = open_listener(&format!("source {name}"), &source.tcp.address).await?;
+            open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
+        }
+        let admin_listener = match &plan.admin {
+            Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
+            None => None,
+        };
+        let (stop, watch) = stop();
+        let (buffer, cursors) = Buffer::memory(plan.buffer, plan.sinks.len());
+        let intake = Intake::new(plan.memory_bytes_max);
+        let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
+        let overview = Overview { metrics: Arc::new(Metrics::new()), buffer, intake, sinks, stop: watch.clone() };
+        let mut relay = Self {
+            sources: Vec::new(),
+            admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+            overview,
+            stop,
+            source_metrics: Vec::new(),
+            source_tasks: JoinSet::new(),
+            sink_tasks: JoinSet::new(),
+            admin_task: None,
+        };
+        relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
+        for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
+            let (name, state, watch) = (plan.name.clone(), state.clone(), watch.clone());
+            relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
+        }
+        let pool = Pool::new(POOL_BYTES_MAX);
+        let connections = Arc::new(AtomicU64::new(0));
+        for (index, source) in open.into_iter().enumerate() {
+            let id = SourceId(u16::try_from(index).expect("there are at most 256 sources"));
+            relay.start_source(source, id, ids(plan.id_key, nonce, id, &connections), &pool);
+        }
+        Ok(relay)
+    }
+
+    fn start_source(
+        &mut self,
+        source: OpenSource,
+        id: SourceId,
+        ids: impl Fn() -> ArrivalIds + Send + Sync + 'static,
+        pool: &Pool,
+    ) {
+        let OpenSource { plan: SourcePlan { tcp, parse }, listener, look } = source;
+        let address = listener.local_addr().expect("a listener has an address");
+        self.sources.push((tcp.name.clone(), address));
+        let metrics = self.overview.metrics.source(&tcp.name);
+        self.source_metrics.push(metrics.clone());
+        let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        let make_feed = move || {
+            let parser = LineParser::new(&parse, look.clone(), ids());
+            LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone())
+        };
+        let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
+        let source = TcpSource { plan: tcp, intake, buffer, metrics, make_feed };
+        self.source_tasks.spawn(source.run(listener, self.stop.watch()));
+    }
+
+    /// What the relay looks like from outside.
+    pub fn overview(&self) -> &Overview {
+        &self.overview
+    }
+
+    /// Runs until `asked` is ready or something fails for good, then stops in phases. `hurry` ends the waiting for
+    /// senders and sinks.
+    pub async fn run_until(mut self, asked: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Ended {
+        let mut failure = None;
+        tokio::select! {
+            () = asked => {}
+            reason = failed(&mut self.sink_tasks, &mut self.source_tasks) => {
+                tracing::error!(%reason, "the relay cannot go on and stops");
+                failure = Some(reason);
+            }
+        }
+        let begun = Instant::now();
+        let hurried = {
+            let stopping = self.stop_in_phases(begun);
+            tokio::select! {
+                () = stopping => false,
+                () = hurry => true,
+            }
+        };
+        if hurried {
+            tracing::warn!("asked again to stop: what is not delivered stays behind");
+        }
+        self.end(failure).await
+    }
+
+    async fn stop_in_phases(&mut self, begun: Instant) {
+        tracing::info!("stopping: no new connections; senders have {INTAKE_DEADLINE:?} to close theirs");
+        self.stop.advance(Phase::StopIntake);
+        let intake = all_ended(&mut self.source_tasks);
+        if timeout_at(begun + INTAKE_DEADLINE, intake).await.is_err() {
+            let open: i64 = self.source_metrics.iter().map(SourceMetrics::connections_open).sum();
+            tracing::warn!(connections = open, "senders have not closed their connections: they are cut off");
+        }
+        self.stop.advance(Phase::Drain);
+        let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
+        // Whoever still waits for room is turned away, counts what it has as dropped, and ends.
+        self.overview.buffer.close();
+        let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
+        tracing::info!(events = self.overview.buffer.stat().events, "intake has ended; delivering what is left");
+        while let Ok(Some(ended)) = timeout_at(begun + HARD_DEADLINE, self.sink_tasks.join_next()).await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::error!(sink = %name, error = %error.words(), "the sink failed while stopping");
+            }
+        }
+    }
+
+    async fn end(mut self, failure: Option<String>) -> Ended {
+        self.stop.advance(Phase::Stop);
+        self.overview.buffer.close();
+        let _ = timeout(SINK_GRACE, async { while self.sink_tasks.join_next().await.is_some() {} }).await;
+        let stat = self.overview.buffer.stat();
+        let undelivered: Vec<_> = self
+            .overview
+            .sinks
+            .iter()
+            .zip(&stat.cursors)
+            .map(|(state, cursor)| (state.name().to_owned(), cursor.events))
+            .collect();
+        let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum();
+        for ((name, left), cursor) in undelivered.iter().zip(&stat.cursors) {
+            if *left == 0 {
+                tracing::info!(sink = %name, delivered = cursor.events_acked, "everything is delivered");
+            } else {
+                tracing::error!(sink = %name, delivered = cursor.events_acked, undelivered = left, "events are lost: the buffer is in memory");
+            }
+        }
+        if dropped > 0 {
+            tracing::error!(events = dropped, "events were read but found no room in the buffer before the end: they are lost");
+        }
+        if let Some(task) = self.admin_task.take() {
+            task.abort();
+        }
+        Ended { undelivered, dropped, failure }
+    }
+}
+
+/// Makes the ids of each new connection.
+fn ids(
+    key: IdKey,
+    nonce: [u8; 12],
+    source: SourceId,
+    connections: &Arc<AtomicU64>,
+) -> impl Fn() -> ArrivalIds + Send + Sync + 'static {
+    let connections = connections.clone();
+    move || ArrivalIds::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
+}
+
+async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {
+    let resolved = tokio::net::lookup_host(address)
+        .await
+        .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it has no address")));
+    let resolved =
+        resolved.map_err(|source| StartError::Resolve { what: what.to_owned(), address: address.to_owned(), source })?;
+    listen(resolved).map_err(|source| StartError::Listen { what: what.to_owned(), address: address.to_owned(), source })
+}
+
+async fn all_ended(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Waits until a sink or a source ends although nobody asked it to, and says why.
+async fn failed(sinks: &mut JoinSet<(String, Result<(), SinkError>)>, sources: &mut JoinSet<()>) -> String {
+    tokio::select! {
+        Some(ended) = sinks.join_next() => match ended {
+            Ok((name, Err(error))) => format!("sink {name}: {}; {}", error.words(), error.remedy()),
+            Ok((name, Ok(()))) => format!("sink {name} ended by itself"),
+            Err(error) => format!("a sink's task broke off: {error}"),
+        },
+        Some(ended) = sources.join_next() => match ended {
+            Ok(()) => "a source ended by itself".to_owned(),
+            Err(error) => format!("a source's task broke off: {error}"),
+        },
+    }
+}
