@@ -41,7 +41,7 @@ fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder)
     let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
     for (start, end) in lines(text) {
         let envelope = with_id.then(|| Envelope { received, id: ids.next() });
-        let context = Context { style: &style, envelope, tags: Tags::NONE };
+        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE };
         parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
         if out.bytes() > BATCH_BYTES {
             black_box(out.documents());
@@ -87,6 +87,10 @@ fn main() {
     println!("{count} lines of {} bytes", text.len() / count);
     for name in STEPS {
         let time = support::median(15, || step(name, &text, &mut out));
-        println!("{name:12} {:6.2} GB/s {:6.0} ns a line", text.len() as f64 / time.as_secs_f64() / 1e9, time.as_nanos() as f64 / count as f64);
+        println!(
+            "{name:12} {:6.2} GB/s {:6.0} ns a line",
+            text.len() as f64 / time.as_secs_f64() / 1e9,
+            time.as_nanos() as f64 / count as f64
+        );
     }
 }

@@ -169,6 +169,11 @@ impl BatchBuilder {
         Batch { docs: own(self.buf, self.at), marks: self.marks.into_boxed_slice(), source, received }
     }
 
+    /// Gives the buffer back, whatever stands in it.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buf
+    }
+
     /// The finished documents as text.
     pub fn documents(&self) -> &[u8] {
         &self.buf[..self.at]

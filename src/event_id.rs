@@ -3,6 +3,8 @@
 //! It is HighwayHash-128 under a configured key, so that nobody outside can make two events share an id. This module
 //! has no random source: what makes an arrival unique is passed in.
 
+use std::fmt;
+
 use highway::HighwayHash;
 use highway::HighwayHasher;
 use highway::Key;
@@ -16,15 +18,44 @@ const VERSION: u8 = 1;
 /// Identity by arrival: unique, so that events that are equal are never taken for one.
 const ARRIVAL: u8 = 1;
 
-/// The key all ids are made under: configuration, the same on every node.
+/// The 256-bit key event ids are computed under; a secret unless it is the published default.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct IdKey([u64; 4]);
+pub struct IdKey([u8; 32]);
 
 impl IdKey {
+    /// The key used when none is configured: 32 bytes of ASCII text anyone may know. Ids are then the same on every
+    /// node without any set-up, and anyone who knows a line can compute its id.
+    pub const PUBLISHED: Self = Self(*b"elbow event id key, version 1!!!");
+
+    /// A key from its 64 hexadecimal digits; `None` when it is anything else.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        let digits: &[u8; 64] = digits.as_bytes().try_into().ok()?;
+        let mut key = [0; 32];
+        for (byte, [high, low]) in key.iter_mut().zip(digits.as_chunks::<2>().0) {
+            *byte = nibble(*high)? << 4 | nibble(*low)?;
+        }
+        Some(Self(key))
+    }
+
     /// A key from its 32 bytes.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        let (words, _) = bytes.as_chunks::<8>();
-        Self([0, 1, 2, 3].map(|at| u64::from_le_bytes(words[at])))
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    fn words(self) -> [u64; 4] {
+        let (words, _) = self.0.as_chunks::<8>();
+        [0, 1, 2, 3].map(|at| u64::from_le_bytes(words[at]))
+    }
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Says that there is a key, never which.
+impl fmt::Debug for IdKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdKey(***)")
     }
 }
 
@@ -32,7 +63,7 @@ impl IdKey {
 /// connection counts its events.
 #[derive(Clone)]
 pub struct ArrivalIds {
-    key: IdKey,
+    key: [u64; 4],
     message: [u8; 32],
     next: u64,
 }
@@ -49,7 +80,7 @@ impl ArrivalIds {
         message[2..4].copy_from_slice(&source.0.to_le_bytes());
         message[4..16].copy_from_slice(&nonce);
         message[16..24].copy_from_slice(&connection.to_le_bytes());
-        Self { key, message, next: 0 }
+        Self { key: key.words(), message, next: 0 }
     }
 
     /// The next event's id.
@@ -57,7 +88,7 @@ impl ArrivalIds {
     pub fn next(&mut self) -> EventId {
         self.message[24..].copy_from_slice(&self.next.to_le_bytes());
         self.next = self.next.wrapping_add(1);
-        let [low, high] = HighwayHasher::new(Key(self.key.0)).hash128(&self.message);
+        let [low, high] = HighwayHasher::new(Key(self.key)).hash128(&self.message);
         let mut id = [0; 16];
         id[..8].copy_from_slice(&low.to_le_bytes());
         id[8..].copy_from_slice(&high.to_le_bytes());
@@ -70,7 +101,7 @@ mod tests {
     use super::*;
 
     fn ids(connection: u64) -> ArrivalIds {
-        ArrivalIds::new(IdKey::new(*b"elbow event id key, version 1!!!"), *b"twelve bytes", SourceId(3), connection)
+        ArrivalIds::new(IdKey::PUBLISHED, *b"twelve bytes", SourceId(3), connection)
     }
 
     #[test]
@@ -89,6 +120,23 @@ mod tests {
     fn the_first_ids_of_a_connection_are_known() {
         let mut ids = ids(7);
         let text = |id: EventId| String::from_utf8(id.hex().to_vec()).expect("ASCII");
-        assert_eq!([text(ids.next()), text(ids.next())], ["735de64ad96cdc9cbbfaa6904a3e9a3d", "34f12a10b22bacff3e501f152bfa6313"]);
+        assert_eq!(
+            [text(ids.next()), text(ids.next())],
+            ["735de64ad96cdc9cbbfaa6904a3e9a3d", "34f12a10b22bacff3e501f152bfa6313"]
+        );
+    }
+
+    #[test]
+    fn a_key_is_read_from_its_digits_and_never_shown() {
+        let key = IdKey::from_hex(&"0aF1".repeat(16)).expect("a key");
+        assert_eq!(key.0[..], [0x0a, 0xf1].repeat(16)[..]);
+        assert_eq!(format!("{key:?}"), "IdKey(***)");
+    }
+
+    #[test]
+    fn anything_but_64_digits_is_no_key() {
+        for digits in [String::new(), "0".repeat(63), "0".repeat(65), "g".repeat(64), "ü".repeat(32)] {
+            assert!(IdKey::from_hex(&digits).is_none(), "{digits}");
+        }
     }
 }

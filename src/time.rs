@@ -1,7 +1,8 @@
 //! Times as text and as numbers, without a clock.
 //!
-//! Reads the shape AWS writes (`YYYY-MM-DDThh:mm:ss`, optional fraction, optional `Z`) and writes RFC 3339. It refuses
-//! to guess: a text of another shape is no time, and a date that does not exist is none either.
+//! Reads the shape AWS writes (`YYYY-MM-DDThh:mm:ss`, optional fraction, optional `Z`) and the ISO 8601 date-times other
+//! senders write, and writes RFC 3339. It refuses to guess: a text of another shape is no time, and a date that does
+//! not exist is none either.
 
 use crate::batch::Micros;
 
@@ -51,6 +52,12 @@ pub fn parse_shaped(text: &[u8]) -> Option<Micros> {
 #[inline(always)]
 fn fraction(tail: &[u8]) -> Micros {
     let Some((b'.', digits)) = tail.split_first() else { return 0 };
+    micros(digits)
+}
+
+/// Microseconds that the digits behind a decimal mark stand for, whatever follows them.
+#[inline(always)]
+fn micros(digits: &[u8]) -> Micros {
     let mut micros = 0;
     let mut unit = SECOND / 10;
     for digit in digits.iter().take(6).take_while(|digit| digit.is_ascii_digit()) {
@@ -58,6 +65,57 @@ fn fraction(tail: &[u8]) -> Micros {
         unit /= 10;
     }
     micros
+}
+
+/// The moment an ISO 8601 date-time names; `None` when the text is none, or there is no such day, hour or offset.
+///
+/// Takes `YYYY-MM-DDThh:mm`, then optionally `:ss` with a fraction of any length behind `.` or `,`, then optionally `Z`
+/// or an offset `+hh`, `+hhmm` or `+hh:mm` of less than a day; without either it is UTC. A date alone is no moment.
+#[inline(always)]
+pub fn parse_iso8601(text: &[u8]) -> Option<Micros> {
+    if has_shape(text) { parse_shaped(text) } else { parse_uncommon(text) }
+}
+
+fn parse_uncommon(text: &[u8]) -> Option<Micros> {
+    let (minute, mut rest) = text.split_at_checked(16)?;
+    let mut whole = *b"0000-00-00T00:00:00";
+    whole[..16].copy_from_slice(minute);
+    let mut part = 0;
+    if let [b':', tens, ones, tail @ ..] = rest {
+        whole[17..].copy_from_slice(&[*tens, *ones]);
+        rest = tail;
+        if let [b'.' | b',', digits @ ..] = rest {
+            let length = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if length == 0 {
+                return None;
+            }
+            part = micros(digits);
+            rest = &digits[length..];
+        }
+    }
+    let local = if has_shape(&whole) { parse_shaped(&whole)? } else { return None };
+    Some(local + part - offset(rest)?)
+}
+
+/// Microseconds a zone is ahead of UTC.
+fn offset(zone: &[u8]) -> Option<Micros> {
+    let (sign, digits) = match zone {
+        [] | [b'Z'] => return Some(0),
+        [b'+', digits @ ..] => (1, digits),
+        [b'-', digits @ ..] => (-1, digits),
+        _ => return None,
+    };
+    let digits = match digits {
+        [a, b] => [*a, *b, b'0', b'0'],
+        [a, b, c, d] | [a, b, b':', c, d] => [*a, *b, *c, *d],
+        _ => return None,
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let [a, b, c, d] = digits.map(|digit| i64::from(digit - b'0'));
+    let (hours, minutes) = (a * 10 + b, c * 10 + d);
+    (hours < 24 && minutes < 60).then_some(sign * (hours * 3600 + minutes * 60) * SECOND)
 }
 
 /// Days from 1970-01-01 to a date of the Gregorian calendar; `None` when that date does not exist.
@@ -168,6 +226,73 @@ mod tests {
             "x026-03-01T10:20:30Z",
         ] {
             assert!(!has_shape(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[track_caller]
+    fn check_iso8601(text: &str, want: Option<&str>) {
+        let got = parse_iso8601(text.as_bytes()).map(|time| String::from_utf8(format_millis(time).to_vec()).expect("ASCII"));
+        assert_eq!(got.as_deref(), want, "{text}");
+    }
+
+    #[test]
+    fn date_times_other_senders_write() {
+        check_iso8601("2026-03-01T10:20:30.123Z", Some("2026-03-01T10:20:30.123Z"));
+        check_iso8601("2026-03-01T10:20:30,123456789Z", Some("2026-03-01T10:20:30.123Z"));
+        check_iso8601("2026-03-01T10:20:30", Some("2026-03-01T10:20:30.000Z"));
+        check_iso8601("2026-03-01T10:20", Some("2026-03-01T10:20:00.000Z"));
+        check_iso8601("2026-03-01T10:20Z", Some("2026-03-01T10:20:00.000Z"));
+        check_iso8601("2026-03-01T10:20+02:00", Some("2026-03-01T08:20:00.000Z"));
+        check_iso8601("2026-03-01T00:20:30.5+0130", Some("2026-02-28T22:50:30.500Z"));
+        check_iso8601("2026-12-31T23:20:30,5-01", Some("2027-01-01T00:20:30.500Z"));
+        check_iso8601("2026-03-01T10:20:30-00:00", Some("2026-03-01T10:20:30.000Z"));
+        check_iso8601("2026-03-01T10:20:30.0000000000000000000000001+23:59", Some("2026-02-28T10:21:30.000Z"));
+    }
+
+    #[test]
+    fn texts_that_are_no_date_times() {
+        for text in [
+            "",
+            "2026-03-01",
+            "2026-03-01T",
+            "2026-03-01T10",
+            "2026-03-01T10:2",
+            "2026-03-01 10:20:30",
+            "2026-03-01T10:20:",
+            "2026-03-01T10:20:3",
+            "2026-03-01T10:20:30.",
+            "2026-03-01T10:20:30.Z",
+            "2026-03-01T10:20.5Z",
+            "2026-03-01T10:20:30ZZ",
+            "2026-03-01T10:20:30Z+01:00",
+            "2026-03-01T10:20:30+",
+            "2026-03-01T10:20:30+1",
+            "2026-03-01T10:20:30+1:00",
+            "2026-03-01T10:20:30+24:00",
+            "2026-03-01T10:20:30+01:60",
+            "2026-03-01T10:20:30+01:00Z",
+            "2026-02-30T10:20:30+01:00",
+            "2026-03-01T25:20Z",
+            "20260301T102030Z",
+            "1772360430",
+            "+2026-03-01T10:20:30Z",
+        ] {
+            check_iso8601(text, None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_time_or_none(text in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+            let _ = parse_iso8601(&text);
+        }
+
+        #[test]
+        fn anything_like_a_time_agrees_with_another_reader(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9](:[0-5][0-9]([.,][0-9]{1,9})?)?(Z|[+-][01][0-9](:?[0-5][0-9])?)") {
+            let theirs = text.parse::<jiff::Timestamp>().ok().map(|time| time.as_nanosecond().div_euclid(1000));
+            // Years around the ends of the calendar are beyond the other reader, not beyond this one.
+            if text.starts_with('0') || text.starts_with("9999") { return Ok(()); }
+            proptest::prop_assert_eq!(parse_iso8601(text.as_bytes()).map(i128::from), theirs);
         }
     }
 

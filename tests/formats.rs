@@ -21,12 +21,13 @@ fn parse(line: &str, schema: Schema) -> Result<String, &'static str> {
     let chunk = line.as_bytes();
     let Some((start, end)) = trim(chunk, 0, chunk.len()) else { return Err("empty_line") };
     let style = Style::new(schema, &[]);
-    let context = Context { style: &style, envelope: None, tags: Tags::NONE };
+    let context = Context { style: &style, only: None, envelope: None, tags: Tags::NONE };
     let mut parser = Parser::default();
     let mut out = BatchBuilder::default();
     match parser.document(chunk, start, end, &context, &mut out) {
         Ok(_) => Ok(String::from_utf8(out.documents().to_vec()).expect("a document is UTF-8")),
         Err(Failure::Rejected(reject)) => Err(reject.reason.label()),
+        Err(Failure::InvalidUtf8) => panic!("a case is UTF-8"),
         Err(Failure::Unknown) => Err(parser.unknown(chunk, start, end).reason.label()),
     }
 }

@@ -49,7 +49,13 @@ pub fn alb_lines(count: usize) -> Vec<u8> {
     let mut text = String::new();
     for at in 0..count {
         let host = draw.one_of(&["www.example.com", "api.example.com", "shop.example.com"]);
-        let path = draw.one_of(&["/", "/v2/orders/8123/lines", "/search?q=red+shoes&page=3", "/static/app.93.js", "/checkout/7?utm_source=mail"]);
+        let path = draw.one_of(&[
+            "/",
+            "/v2/orders/8123/lines",
+            "/search?q=red+shoes&page=3",
+            "/static/app.93.js",
+            "/checkout/7?utm_source=mail",
+        ]);
         let (ip, port) = (draw.next(), 1024 + draw.below(64_000));
         let agent = AGENTS[draw.below(6) as usize];
         writeln!(

@@ -16,6 +16,16 @@ pub enum Shape {
     Unknown,
 }
 
+impl Shape {
+    /// The kind of load-balancer log, where it is one.
+    pub fn kind(self) -> Option<Kind> {
+        match self {
+            Self::Elb(kind) => Some(kind),
+            Self::Control | Self::Json | Self::Unknown => None,
+        }
+    }
+}
+
 /// The shape of a line without its line end.
 pub fn shape(line: &[u8]) -> Shape {
     match line.first() {

@@ -21,6 +21,7 @@ mod value;
 
 pub use style::Schema;
 pub use style::Style;
+pub(crate) use style::render as render_fields;
 
 use crate::batch::BatchBuilder;
 use crate::batch::EventId;
@@ -56,8 +57,10 @@ pub struct Parsed {
 /// A line that became none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It does not even look like one.
+    /// It does not even look like one, or is of another kind than the one that is allowed.
     Unknown,
+    /// It has bytes that are no UTF-8.
+    InvalidUtf8,
     /// It looks like one and fails its checks.
     Rejected(Reject),
 }
@@ -67,10 +70,19 @@ pub enum Failure {
 pub struct Context<'a> {
     /// How documents look.
     pub style: &'a Style,
+    /// The one kind of line that is allowed; `None` allows all.
+    pub only: Option<Kind>,
     /// What the relay adds; `None` leaves the bare object.
     pub envelope: Option<Envelope>,
     /// Tags the line has earned already.
     pub tags: Tags,
+}
+
+impl Context<'_> {
+    #[inline(always)]
+    fn allows(&self, kind: Kind) -> bool {
+        self.only.is_none_or(|only| only == kind)
+    }
 }
 
 /// A line without BOM, line end and nothing-but-spaces: the part that is parsed. `None` for a blank line.
@@ -90,7 +102,7 @@ pub fn trim(chunk: &[u8], mut start: usize, mut end: usize) -> Option<(usize, us
 }
 
 impl Parser {
-    /// Appends the document of the line `chunk[start..end]`, which [`trim`] has trimmed and which is valid UTF-8.
+    /// Appends the document of the line `chunk[start..end]`, which [`trim`] has trimmed.
     ///
     /// Bytes of the chunk behind the line are read ahead but never looked at.
     ///
@@ -106,13 +118,23 @@ impl Parser {
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Failure> {
         if self.tokens.cut_plain(chunk, start, end) {
-            let Some(format) = self.format(chunk) else { return Err(Failure::Unknown) };
+            let Some(format) = self.format(chunk).filter(|format| context.allows(format.kind)) else {
+                return Err(Failure::Unknown);
+            };
+            if self.tokens.has_high() && std::str::from_utf8(&chunk[start..end]).is_err() {
+                return Err(Failure::InvalidUtf8);
+            }
             match self.write(chunk, start, end, format, context, out) {
                 Ok(parsed) => Ok(parsed),
                 Err(reject) => self.retry(chunk, start, end, format, context, out, Some(reject)),
             }
         } else {
-            let Shape::Elb(kind) = detect::shape(&chunk[start..end]) else { return Err(Failure::Unknown) };
+            let Some(kind) = detect::shape(&chunk[start..end]).kind().filter(|&kind| context.allows(kind)) else {
+                return Err(Failure::Unknown);
+            };
+            if std::str::from_utf8(&chunk[start..end]).is_err() {
+                return Err(Failure::InvalidUtf8);
+            }
             self.retry(chunk, start, end, kind.format(), context, out, None)
         }
     }

@@ -27,6 +27,11 @@ impl Schema {
             Self::Classic => "classic",
         }
     }
+
+    /// The schema a word stands for.
+    pub fn from_label(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|schema| schema.label() == word)
+    }
 }
 
 /// How documents look; made once per source or connection.

@@ -86,6 +86,17 @@ impl<'a> Writer<'a> {
         self.buf[at] = byte;
     }
 
+    /// Turns the line feeds and carriage returns written from `start` on into spaces.
+    ///
+    /// In valid JSON they only stand between tokens, where a space means the same.
+    pub fn blank_newlines(&mut self, start: usize) {
+        for byte in &mut self.buf[start..self.at] {
+            if matches!(byte, b'\n' | b'\r') {
+                *byte = b' ';
+            }
+        }
+    }
+
     /// Writes one byte.
     #[inline(always)]
     pub fn byte(&mut self, byte: u8) {

@@ -1,0 +1,555 @@
+//! The buffer in memory: a deque of batches under one lock, room handed out by a fair semaphore.
+//!
+//! The lock is held for a few moves of pointers, once per append and once per read of many entries; batches are freed
+//! outside of it. It refuses to know what a sink does between reading and acking.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use tokio::sync::Notify;
+use tokio::sync::Semaphore;
+
+use crate::batch::Batch;
+use crate::buffer::Acked;
+use crate::buffer::BufferPlan;
+use crate::buffer::BufferStat;
+use crate::buffer::Closed;
+use crate::buffer::CursorStat;
+use crate::buffer::Entry;
+use crate::seq::Seq;
+
+/// The entries and what each sink has left of them.
+#[derive(Debug)]
+pub(super) struct Memory {
+    bytes_max: u64,
+    /// One permit per byte. A waiting append takes what is free before anyone behind it, which makes the order fair.
+    room: Semaphore,
+    state: Mutex<State>,
+    /// One per sink.
+    wakes: Box<[Notify]>,
+}
+
+#[derive(Debug)]
+struct State {
+    held: VecDeque<Held>,
+    /// Number of the first entry held, or of the next one where none is.
+    first: u64,
+    bytes: u64,
+    events: u64,
+    events_appended: u64,
+    closed: bool,
+    sinks: Box<[Progress]>,
+}
+
+#[derive(Debug)]
+struct Held {
+    batch: Arc<Batch>,
+    bytes: u64,
+    permits: u32,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// Number of the first entry not acked.
+    next: u64,
+    events: u64,
+    bytes: u64,
+    events_acked: u64,
+    /// Whether an append has to wake this sink.
+    waits: bool,
+}
+
+impl State {
+    /// The number the next entry will have.
+    fn end(&self) -> u64 {
+        self.first + self.held.len() as u64
+    }
+}
+
+impl Memory {
+    pub(super) fn new(plan: BufferPlan, sinks: usize) -> Self {
+        let bytes_max = plan.bytes_max.clamp(1, Semaphore::MAX_PERMITS as u64);
+        let state = State {
+            held: VecDeque::new(),
+            first: 0,
+            bytes: 0,
+            events: 0,
+            events_appended: 0,
+            closed: false,
+            sinks: (0..sinks).map(|_| Progress::default()).collect(),
+        };
+        let room = Semaphore::new(usize::try_from(bytes_max).expect("clamped to a number of permits"));
+        Self { bytes_max, room, state: Mutex::new(state), wakes: (0..sinks).map(|_| Notify::new()).collect() }
+    }
+
+    pub(super) async fn append(&self, batch: Batch) -> Result<Seq, Closed> {
+        let permits = self.permits(&batch);
+        // Abandoned here, the semaphore takes the call out of its queue and the batch is dropped.
+        let permit = self.room.acquire_many(permits).await.map_err(|_| Closed)?;
+        let seq = self.push(batch, permits).map_err(|_| Closed)?;
+        permit.forget();
+        Ok(seq)
+    }
+
+    pub(super) fn try_append(&self, batch: Batch) -> Result<Seq, Batch> {
+        let permits = self.permits(&batch);
+        let Ok(permit) = self.room.try_acquire_many(permits) else { return Err(batch) };
+        let seq = self.push(batch, permits)?;
+        permit.forget();
+        Ok(seq)
+    }
+
+    /// Room a batch takes: its bytes, or all there is for one that is larger. Never none, so that an empty batch queues too.
+    fn permits(&self, batch: &Batch) -> u32 {
+        let bytes = (batch.bytes() as u64).clamp(1, self.bytes_max);
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+
+    fn push(&self, batch: Batch, permits: u32) -> Result<Seq, Batch> {
+        let (bytes, events) = (batch.bytes() as u64, batch.len() as u64);
+        let batch = Arc::new(batch);
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return Err(Arc::into_inner(batch).expect("nobody else has seen the batch"));
+        }
+        let seq = state.end();
+        state.bytes += bytes;
+        state.events += events;
+        state.events_appended += events;
+        let mut waits = false;
+        for sink in &mut state.sinks {
+            sink.events += events;
+            sink.bytes += bytes;
+            waits |= sink.waits;
+        }
+        state.held.push_back(Held { batch, bytes, permits });
+        if waits {
+            self.wake(&mut state);
+        }
+        drop(state);
+        Ok(Seq(seq))
+    }
+
+    /// Wakes every sink that waits. A wake-up is remembered by the sink's `Notify` until it looks.
+    fn wake(&self, state: &mut State) {
+        for (sink, wake) in state.sinks.iter_mut().zip(&self.wakes) {
+            if std::mem::take(&mut sink.waits) {
+                wake.notify_one();
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        self.wake(&mut state);
+        drop(state);
+        self.room.close();
+    }
+
+    pub(super) fn stat(&self) -> BufferStat {
+        let mut cursors = Vec::with_capacity(self.wakes.len());
+        let state = self.lock();
+        let each = state.sinks.iter();
+        cursors.extend(each.map(|sink| CursorStat { events: sink.events, bytes: sink.bytes, events_acked: sink.events_acked }));
+        BufferStat {
+            bytes: state.bytes,
+            bytes_max: self.bytes_max,
+            entries: state.held.len() as u64,
+            events: state.events,
+            oldest: state.held.front().map(|held| held.batch.received),
+            events_appended: state.events_appended,
+            cursors,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics under the buffer's lock")
+    }
+}
+
+/// One sink's place in the deque.
+#[derive(Debug)]
+pub(super) struct Place {
+    memory: Arc<Memory>,
+    sink: usize,
+    /// Number of the entry to read next.
+    next: u64,
+    /// Number behind the furthest entry ever read.
+    read_end: u64,
+    /// Entries on their way to be freed outside the lock; kept for its memory.
+    freed: Vec<Held>,
+}
+
+impl Place {
+    pub(super) fn new(memory: Arc<Memory>, sink: usize) -> Self {
+        Self { memory, sink, next: 0, read_end: 0, freed: Vec::new() }
+    }
+
+    pub(super) fn read(&mut self, entries_max: usize, bytes_max: usize, out: &mut Vec<Entry>) {
+        let state = self.memory.lock();
+        let from = usize::try_from(self.next - state.first).expect("held entries fit in memory");
+        let mut bytes = 0;
+        for held in state.held.range(from..).take(entries_max) {
+            out.push(Entry { seq: Seq(self.next), batch: held.batch.clone() });
+            self.next += 1;
+            bytes += held.batch.docs.len();
+            if bytes >= bytes_max {
+                break;
+            }
+        }
+        self.read_end = self.read_end.max(self.next);
+    }
+
+    pub(super) async fn wait(&mut self) -> bool {
+        loop {
+            {
+                let mut state = self.memory.lock();
+                if self.next < state.end() {
+                    return true;
+                }
+                if state.closed {
+                    return false;
+                }
+                state.sinks[self.sink].waits = true;
+            }
+            // Abandoned here, the next append leaves a wake-up behind that only makes the next wait look twice.
+            self.memory.wakes[self.sink].notified().await;
+        }
+    }
+
+    pub(super) fn ack(&mut self, through: Seq) -> Acked {
+        assert!(through.0 < self.read_end, "entry {} is acked but was never read", through.0);
+        let memory = &*self.memory;
+        let mut state = memory.lock();
+        let State { held, first, sinks, .. } = &mut *state;
+        let progress = &mut sinks[self.sink];
+        let mut acked = Acked::default();
+        if progress.next <= through.0 {
+            let from = usize::try_from(progress.next - *first).expect("held entries fit in memory");
+            let to = usize::try_from(through.0 - *first).expect("held entries fit in memory");
+            for held in held.range(from..=to) {
+                acked.events += held.batch.len() as u64;
+                acked.bytes += held.bytes;
+            }
+            progress.next = through.0 + 1;
+            progress.events -= acked.events;
+            progress.bytes -= acked.bytes;
+            progress.events_acked += acked.events;
+            self.next = self.next.max(progress.next);
+        }
+        let done = sinks.iter().map(|sink| sink.next).min().unwrap_or(*first);
+        let mut room = 0;
+        while *first < done {
+            let entry = held.pop_front().expect("what a sink acked was held");
+            *first += 1;
+            room += entry.permits as usize;
+            self.freed.push(entry);
+        }
+        for entry in &self.freed {
+            state.bytes -= entry.bytes;
+            state.events -= entry.batch.len() as u64;
+        }
+        drop(state);
+        self.freed.clear();
+        if room > 0 {
+            memory.room.add_permits(room);
+        }
+        acked
+    }
+
+    pub(super) fn rewind(&mut self) {
+        self.next = self.memory.lock().sinks[self.sink].next;
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        self.next < self.memory.lock().end()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        let state = self.memory.lock();
+        state.closed && state.sinks[self.sink].next == state.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::batch::EventId;
+    use crate::batch::Mark;
+    use crate::batch::SourceId;
+    use crate::buffer::Buffer;
+    use crate::buffer::Cursor;
+    use crate::buffer::Receipt;
+
+    const MOMENT: Duration = Duration::from_secs(20);
+
+    fn batch(events: u32, received: i64) -> Batch {
+        let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0 }).collect();
+        Batch { docs: Bytes::from("{}\n".repeat(events as usize)), marks, source: SourceId(0), received }
+    }
+
+    fn bytes(events: u32) -> u64 {
+        batch(events, 0).bytes() as u64
+    }
+
+    fn buffer(bytes_max: u64, sinks: usize) -> (Buffer, Vec<Cursor>) {
+        Buffer::memory(BufferPlan { bytes_max }, sinks)
+    }
+
+    fn read_one(cursor: &mut Cursor) -> Option<Entry> {
+        let mut out = Vec::new();
+        cursor.read(1, usize::MAX, &mut out);
+        out.pop()
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Append(u32),
+        Read { sink: usize, entries: usize, bytes: usize },
+        Ack { sink: usize, back: u64 },
+        Rewind(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            3 => (0..40u32).prop_map(Step::Append),
+            3 => (0..3usize, 0..6usize, 0..200usize).prop_map(|(sink, entries, bytes)| Step::Read { sink, entries, bytes }),
+            3 => (0..3usize, 0..4u64).prop_map(|(sink, back)| Step::Ack { sink, back }),
+            1 => (0..3usize).prop_map(Step::Rewind),
+        ];
+        vec(step, 1..120)
+    }
+
+    /// The buffer as one would write it without a thought for speed: nothing is ever removed.
+    #[derive(Default)]
+    struct Model {
+        /// Events of every entry ever appended.
+        entries: Vec<u32>,
+        acked: [usize; 3],
+        read: [usize; 3],
+        furthest: [usize; 3],
+    }
+
+    impl Model {
+        fn held(&self) -> &[u32] {
+            &self.entries[self.acked.into_iter().min().expect("three sinks")..]
+        }
+
+        fn stat(&self, bytes_max: u64) -> BufferStat {
+            let events = |entries: &[u32]| entries.iter().map(|&events| u64::from(events)).sum::<u64>();
+            let size = |entries: &[u32]| entries.iter().map(|&events| bytes(events)).sum::<u64>();
+            let oldest = self.entries.len() - self.held().len();
+            BufferStat {
+                bytes: size(self.held()),
+                bytes_max,
+                entries: self.held().len() as u64,
+                events: events(self.held()),
+                oldest: (!self.held().is_empty()).then_some(oldest as i64),
+                events_appended: events(&self.entries),
+                cursors: self
+                    .acked
+                    .iter()
+                    .map(|&acked| CursorStat {
+                        events: events(&self.entries[acked..]),
+                        bytes: size(&self.entries[acked..]),
+                        events_acked: events(&self.entries[..acked]),
+                    })
+                    .collect(),
+            }
+        }
+    }
+
+    fn act(step: &Step, buffer: &Buffer, cursors: &mut [Cursor], model: &mut Model, bytes_max: u64) {
+        match *step {
+            Step::Append(events) => {
+                let fits = is_room(model, bytes_max, events);
+                let taken = buffer.try_append(batch(events, model.entries.len() as i64));
+                assert_eq!(taken.is_ok(), fits || model.held().is_empty());
+                if let Ok(receipt) = taken {
+                    assert_eq!(receipt.seq(), Seq(model.entries.len() as u64));
+                    model.entries.push(events);
+                }
+            }
+            Step::Read { sink, entries, bytes } => {
+                let mut out = Vec::new();
+                cursors[sink].read(entries, bytes, &mut out);
+                let mut left = bytes;
+                for entry in &out {
+                    assert!(left > 0 || bytes == 0, "no further entry once the bytes are passed");
+                    assert_eq!(entry.seq, Seq(model.read[sink] as u64));
+                    assert_eq!(entry.batch.len(), model.entries[model.read[sink]] as usize);
+                    left = left.saturating_sub(entry.batch.docs.len());
+                    model.read[sink] += 1;
+                }
+                let cut = out.len() == entries || left == 0;
+                assert!(cut || model.read[sink] == model.entries.len(), "a read gives what there is");
+                model.furthest[sink] = model.furthest[sink].max(model.read[sink]);
+            }
+            Step::Ack { sink, back } => {
+                let Some(through) = (model.furthest[sink] as u64).checked_sub(back + 1) else { return };
+                let to = model.acked[sink].max(through as usize + 1);
+                let events: u32 = model.entries[model.acked[sink]..to].iter().sum();
+                let size = model.entries[model.acked[sink]..to].iter().map(|&events| bytes(events)).sum();
+                assert_eq!(cursors[sink].ack(Seq(through)), Acked { events: events.into(), bytes: size });
+                model.acked[sink] = to;
+                model.read[sink] = model.read[sink].max(to);
+            }
+            Step::Rewind(sink) => {
+                cursors[sink].rewind();
+                model.read[sink] = model.acked[sink];
+            }
+        }
+        for (cursor, read) in cursors.iter().zip(model.read) {
+            assert_eq!(cursor.has_more(), read < model.entries.len());
+        }
+    }
+
+    /// An empty batch holds a byte of room, so that it queues like any other.
+    fn is_room(model: &Model, bytes_max: u64, events: u32) -> bool {
+        let room = |events: u32| bytes(events).clamp(1, bytes_max);
+        model.held().iter().map(|&events| room(events)).sum::<u64>() + room(events) <= bytes_max
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_list_with_places_and_a_bound(steps in steps(), bytes_max in 1..1500u64) {
+            let (buffer, mut cursors) = buffer(bytes_max, 3);
+            let mut model = Model::default();
+            for step in &steps {
+                act(step, &buffer, &mut cursors, &mut model, bytes_max);
+                let stat = buffer.stat();
+                prop_assert_eq!(&stat, &model.stat(bytes_max));
+                prop_assert!(stat.bytes <= bytes_max || stat.entries == 1);
+                for cursor in &stat.cursors {
+                    prop_assert_eq!(cursor.events + cursor.events_acked, stat.events_appended);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_is_freed_by_the_last_ack_and_not_before() {
+        let (buffer, mut cursors) = buffer(10_000, 2);
+        let _ = buffer.try_append(batch(1, 0)).expect("there is room");
+        let held = Arc::downgrade(&read_one(&mut cursors[0]).expect("an entry").batch);
+        let _ = read_one(&mut cursors[1]);
+        let _ = cursors[0].ack(Seq(0));
+        assert!(held.upgrade().is_some());
+        let _ = cursors[1].ack(Seq(0));
+        assert!(held.upgrade().is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "never read")]
+    fn what_was_never_read_cannot_be_acked() {
+        let (buffer, mut cursors) = buffer(10_000, 1);
+        let _ = buffer.try_append(batch(1, 0)).expect("there is room");
+        let _ = cursors[0].ack(Seq(0));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_served_in_order_and_nobody_slips_past() {
+        let (buffer, mut cursors) = buffer(bytes(4), 1);
+        let _ = buffer.append(batch(3, 0)).await.expect("open");
+        let mut large = Box::pin(buffer.append(batch(4, 1)));
+        assert!(timeout(Duration::ZERO, &mut large).await.is_err());
+        assert!(buffer.try_append(batch(1, 2)).is_err(), "there is room for it, but another one waits");
+        let mut small = Box::pin(buffer.append(batch(1, 3)));
+        assert!(timeout(Duration::ZERO, &mut small).await.is_err());
+
+        let _ = read_one(&mut cursors[0]);
+        let _ = cursors[0].ack(Seq(0));
+        assert_eq!(timeout(MOMENT, large).await.expect("there is room").map(|receipt| receipt.seq()), Ok(Seq(1)));
+        assert!(timeout(Duration::ZERO, &mut small).await.is_err());
+        let _ = read_one(&mut cursors[0]);
+        let _ = cursors[0].ack(Seq(1));
+        let receipt = timeout(MOMENT, small).await.expect("there is room").expect("open");
+        assert_eq!(receipt.seq(), Seq(2));
+        assert_eq!(receipt.stored().await, crate::buffer::Stored::Yes);
+    }
+
+    #[tokio::test]
+    async fn an_abandoned_wait_leaves_nothing_behind() {
+        let (buffer, mut cursors) = buffer(bytes(4), 1);
+        let _ = buffer.append(batch(4, 0)).await.expect("open");
+        assert!(timeout(Duration::from_millis(5), buffer.append(batch(2, 1))).await.is_err());
+        let _ = read_one(&mut cursors[0]);
+        let _ = cursors[0].ack(Seq(0));
+        assert!(!cursors[0].has_more());
+        assert_eq!(buffer.try_append(batch(4, 2)).map(|receipt| receipt.seq()).ok(), Some(Seq(1)));
+    }
+
+    #[tokio::test]
+    async fn closing_turns_the_waiting_away_and_keeps_what_is_held() {
+        let (buffer, mut cursors) = buffer(bytes(1), 1);
+        let _ = buffer.append(batch(1, 0)).await.expect("open");
+        let waiting = tokio::spawn({
+            let buffer = buffer.clone();
+            async move { buffer.append(batch(1, 1)).await.map(|receipt: Receipt| receipt.seq()) }
+        });
+        tokio::task::yield_now().await;
+        buffer.close();
+        assert_eq!(timeout(MOMENT, waiting).await.expect("turned away").expect("no panic"), Err(Closed));
+        assert!(buffer.try_append(batch(1, 2)).is_err());
+        assert!(cursors[0].wait().await && !cursors[0].is_finished());
+        let _ = read_one(&mut cursors[0]);
+        assert!(!cursors[0].wait().await && !cursors[0].is_finished());
+        let _ = cursors[0].ack(Seq(0));
+        assert!(cursors[0].is_finished());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_wake_up_is_lost_between_many_tasks() {
+        const SENDERS: i64 = 4;
+        const EACH: i64 = 2_000;
+        let (buffer, cursors) = buffer(bytes(1) * 3, 2);
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let buffer = buffer.clone();
+                tokio::spawn(async move {
+                    for at in 0..EACH {
+                        let _ = buffer.append(batch(1, sender * EACH + at)).await.expect("open");
+                    }
+                })
+            })
+            .collect();
+        let sinks: Vec<_> = cursors.into_iter().map(|cursor| tokio::spawn(drain(cursor))).collect();
+        for sender in senders {
+            timeout(MOMENT, sender).await.expect("senders end").expect("no panic");
+        }
+        buffer.close();
+        for sink in sinks {
+            let mut seen = timeout(MOMENT, sink).await.expect("sinks end").expect("no panic");
+            for sender in 0..SENDERS {
+                let own: Vec<i64> = seen.iter().copied().filter(|at| at / EACH == sender).collect();
+                assert!(own.is_sorted(), "each sender's order is kept");
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, (0..SENDERS * EACH).collect::<Vec<_>>());
+        }
+        assert_eq!(buffer.stat().bytes, 0);
+    }
+
+    async fn drain(mut cursor: Cursor) -> Vec<i64> {
+        let (mut seen, mut out) = (Vec::new(), Vec::new());
+        while cursor.wait().await {
+            cursor.read(2, usize::MAX, &mut out);
+            let last = out.last().expect("there was something to read").seq;
+            seen.extend(out.drain(..).map(|entry| entry.batch.received));
+            let _ = cursor.ack(last);
+        }
+        assert!(cursor.is_finished());
+        seen
+    }
+}

@@ -1,0 +1,180 @@
+//! What the keys of a configuration mean, from the top; `source` and `sink` know their own tables.
+
+use crate::admin::AdminPlan;
+use crate::buffer::BufferPlan;
+use crate::config::address::Address;
+use crate::config::complaint::Complaint;
+use crate::config::overrides::Overrides;
+use crate::config::plan::Plan;
+use crate::config::reader::Reader;
+use crate::config::reader::Written;
+use crate::config::report::Origin;
+use crate::config::report::Report;
+use crate::config::sink;
+use crate::config::source;
+use crate::config::words::Words;
+use crate::event_id::IdKey;
+
+/// What several tables must agree on.
+pub struct Shared {
+    /// Bytes the buffer holds.
+    pub buffer_bytes_max: u64,
+    /// Addresses listened on so far, and by whom.
+    pub listening: Vec<(String, String)>,
+}
+
+/// Reads the whole file. The plan is only meant when there were no complaints.
+pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
+    root.later("data_dir", "this version buffers in memory only: remove data_dir");
+    root.later("tenant", "remove the table");
+    let memory_bytes_max = decide_memory(&mut root);
+    let buffer = decide_buffer(&mut root, memory_bytes_max);
+    let mut shared = Shared { buffer_bytes_max: buffer.bytes_max, listening: Vec::new() };
+    let admin = decide_admin(&mut root, overrides, &mut shared);
+    let id_key = decide_id_key(&mut root);
+    let sources = source::decide_all(&mut root, overrides, &mut shared);
+    let sinks = sink::decide_all(&mut root, overrides, &shared);
+    root.finish();
+    Plan { memory_bytes_max, buffer, admin, sources, sinks, id_key, report: Report::default() }
+}
+
+fn decide_memory(root: &mut Reader<'_, '_>) -> u64 {
+    root.desk().report.begin("[memory]");
+    let mut memory = root.table("memory");
+    let bytes_max = memory.size("max_bytes", MEMORY_MIN..=MEMORY_MAX, 256 << 20, Origin::Default);
+    memory.finish();
+    bytes_max
+}
+
+fn decide_buffer(root: &mut Reader<'_, '_>, memory_bytes_max: u64) -> BufferPlan {
+    root.desk().report.begin("[buffer]");
+    let mut buffer = root.table("buffer");
+    let kinds = Words { now: &[("memory", ())], later: &["disk"] };
+    buffer.one_of("kind", &kinds, ("memory", ()));
+    for key in ["durability", "min_free_bytes"] {
+        buffer.later(key, "it belongs to the disk buffer; this version buffers in memory only");
+    }
+    let default = memory_bytes_max / 4 * 3;
+    let from = Origin::Derived("three quarters of memory.max_bytes");
+    let bytes_max = buffer.size("max_bytes", BUFFER_MIN..=MEMORY_MAX, default, from);
+    if bytes_max > memory_bytes_max {
+        buffer.refuse_key(
+            "max_bytes",
+            "the buffer is larger than the memory it is part of",
+            "lower it, or raise max_bytes in [memory]",
+        );
+    }
+    buffer.finish();
+    BufferPlan { bytes_max }
+}
+
+fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> Option<AdminPlan> {
+    root.desk().report.begin("[admin]");
+    let mut admin = root.table("admin");
+    if let Some(given) = &overrides.admin {
+        admin.give("address", given.clone());
+    }
+    for key in ["health_address", "tls", "token", "allow_remote"] {
+        admin.later(key, "the admin listener is for this machine only: remove it");
+    }
+    let plan = match admin.string("address") {
+        Some(written) if written.text == "off" => {
+            admin.record("address", "off", written.origin());
+            None
+        }
+        Some(written) => {
+            check_admin(&mut admin, &written, shared);
+            Some(AdminPlan { address: written.text })
+        }
+        None => {
+            admin.record("address", ADMIN_ADDRESS, Origin::Default);
+            shared.listening.push((ADMIN_ADDRESS.to_owned(), "the admin listener".to_owned()));
+            Some(AdminPlan { address: ADMIN_ADDRESS.to_owned() })
+        }
+    };
+    admin.finish();
+    plan
+}
+
+fn check_admin(admin: &mut Reader<'_, '_>, written: &Written, shared: &mut Shared) {
+    let Some(address) = check_listen(admin, written, "the admin listener", shared) else { return };
+    if !address.is_loopback() {
+        let remedy = format!("\"127.0.0.1:{0}\", \"[::1]:{0}\" or \"off\"; let a local agent or a tunnel reach it", address.port);
+        admin.refuse(
+            "address",
+            written,
+            "the admin listener has neither token nor TLS yet, so it listens on loopback only",
+            Some("a loopback address, or \"off\"".to_owned()),
+            Some(remedy),
+        );
+    }
+}
+
+/// Checks an address to listen on and that nobody else listens there.
+pub fn check_listen<'w>(
+    reader: &mut Reader<'_, '_>,
+    written: &'w Written,
+    who: &str,
+    shared: &mut Shared,
+) -> Option<Address<'w>> {
+    let address = match Address::parse(&written.text) {
+        Ok(address) => address,
+        Err(error) => {
+            let example = "host:port, such as \"127.0.0.1:5000\" or \"[::1]:5000\"".to_owned();
+            reader.refuse("address", written, error, Some(example), None);
+            return None;
+        }
+    };
+    reader.record("address", written.text.clone(), written.origin());
+    let taken = shared.listening.iter().find(|(other, _)| address.port != 0 && *other == written.text);
+    if let Some((_, by)) = taken {
+        reader.refuse("address", written, format!("{by} already listens there"), None, Some("choose another port".to_owned()));
+    }
+    shared.listening.push((written.text.clone(), who.to_owned()));
+    Some(address)
+}
+
+/// The name of a source or sink: the label of its metrics, so short and plain. Complains when another has it.
+pub fn decide_name(reader: &mut Reader<'_, '_>, taken: &[String], example: &str) -> Option<String> {
+    let written = reader.required("name", example)?;
+    let name = &written.text;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(plain) {
+        let allowed = "1 to 64 of a-z, 0-9, _ and -: it is a metric label".to_owned();
+        reader.refuse("name", &written, "not a name", Some(allowed), None);
+    } else if taken.contains(name) {
+        reader.refuse("name", &written, format!("the name {name:?} is taken"), None, Some("names are unique".to_owned()));
+    }
+    Some(written.text)
+}
+
+fn decide_id_key(root: &mut Reader<'_, '_>) -> IdKey {
+    root.desk().report.begin("event ids");
+    if !root.has("id_key") {
+        root.known("id_key");
+        root.record("id_key", "the published key", Origin::Default);
+        return IdKey::PUBLISHED;
+    }
+    let Some(written) = root.string("id_key") else { return IdKey::PUBLISHED };
+    if let Some(key) = IdKey::from_hex(&written.text) {
+        root.record("id_key", "***", written.origin());
+        return key;
+    }
+    // What a variable made of it may be a secret with a slip in it: say its length, not what it reads.
+    let what = format!("not a key: {} characters", written.text.chars().count());
+    let complaint = Complaint::wrong(written.place(), "id_key", what);
+    let complaint = complaint.allowed("64 hexadecimal digits").remedy("make one with: openssl rand -hex 32");
+    root.desk().complaints.push(complaint);
+    IdKey::PUBLISHED
+}
+
+const ADMIN_ADDRESS: &str = "127.0.0.1:9600";
+
+/// Room for a few connections' reads beside the smallest buffer.
+const MEMORY_MIN: u64 = 16 << 20;
+const MEMORY_MAX: u64 = 1 << 40;
+
+/// One line of the default length, times [`source::EXPANSION`].
+const BUFFER_MIN: u64 = 8 << 20;
+
+const NAME_BYTES_MAX: usize = 64;

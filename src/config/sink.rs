@@ -1,0 +1,222 @@
+//! `[[sink]]` tables, and the sinks a `--to` asks for.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use crate::config::address::Address;
+use crate::config::address::AddressError;
+use crate::config::complaint::Complaint;
+use crate::config::complaint::Place;
+use crate::config::decide::Shared;
+use crate::config::decide::decide_name;
+use crate::config::overrides::Given;
+use crate::config::overrides::Overrides;
+use crate::config::overrides::Target;
+use crate::config::reader::Reader;
+use crate::config::reader::Written;
+use crate::config::report::Origin;
+use crate::config::words::Words;
+use crate::sink::FilePlan;
+use crate::sink::LogstashTcpPlan;
+use crate::sink::SinkKind;
+use crate::sink::SinkPlan;
+
+/// Reads all sinks; complains when there is none. Given ones replace those of the file, which are checked all the same.
+pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Shared) -> Vec<SinkPlan> {
+    let written = root.has("sink");
+    let tables = root.tables("sink");
+    if tables.len() > SINKS_MAX || overrides.to.len() > SINKS_MAX {
+        root.refuse_key("sink", "too many sinks", "at most 64 are possible");
+    }
+    let replaced = !overrides.to.is_empty();
+    let mut plans = Vec::new();
+    let mut names = Vec::new();
+    for (table, span) in tables {
+        let sections = root.desk().report.len();
+        plans.extend(decide_table(root, table, Place::File(span), shared, &mut names));
+        if replaced {
+            root.desk().report.cut(sections);
+        }
+    }
+    if replaced {
+        return decide_given(root, overrides, shared);
+    }
+    if !written {
+        let complaint = Complaint::missing(root.place(), "sink", "there is no sink: nothing would be delivered");
+        root.desk().complaints.push(complaint.remedy(SNIPPET));
+    }
+    plans
+}
+
+fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Shared) -> Vec<SinkPlan> {
+    let mut plans = Vec::new();
+    let mut names = Vec::new();
+    for given in &overrides.to {
+        let place = Place::Given(given.by.clone());
+        let Some(target) = Target::parse(&given.value) else {
+            let what = format!("{:?} is nowhere documents can go", given.value);
+            let complaint = Complaint::wrong(place, "sink", what);
+            root.desk().complaints.push(complaint.allowed(Target::ALLOWED));
+            continue;
+        };
+        let (kind, name) = match target {
+            Target::Stdout => ("stdout", "stdout"),
+            Target::File(_) => ("file", "file"),
+            Target::Logstash(_) => ("logstash_tcp", "logstash"),
+        };
+        let desk = root.desk();
+        desk.report.begin("sink");
+        let mut sink = Reader::new(desk, None, place, "sink");
+        let mut give = |key, value: &str| sink.give(key, Given { value: value.to_owned(), by: given.by.clone() });
+        give("name", &free_name(name, &names));
+        give("type", kind);
+        match target {
+            Target::Stdout => {}
+            Target::File(path) => give("path", path),
+            Target::Logstash(hosts) => give("hosts", hosts),
+        }
+        plans.extend(decide_one(sink, shared, &mut names));
+    }
+    plans
+}
+
+/// `logstash`, `logstash-2`, `logstash-3`…
+fn free_name(name: &str, taken: &[String]) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names.find(|name| !taken.contains(name)).unwrap_or_default()
+}
+
+fn decide_table<'t>(
+    root: &mut Reader<'_, 't>,
+    table: &'t DeTable<'t>,
+    place: Place,
+    shared: &Shared,
+    names: &mut Vec<String>,
+) -> Option<SinkPlan> {
+    let desk = root.desk();
+    desk.report.begin("sink");
+    decide_one(Reader::new(desk, Some(table), place, "sink"), shared, names)
+}
+
+fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>) -> Option<SinkPlan> {
+    let name = decide_name(&mut sink, names, "\"logstash\"").unwrap_or_default();
+    names.push(name.clone());
+    sink.desk().report.retitle(format!("[[sink]] {name}"));
+    let written = sink.required("type", "\"logstash_tcp\"")?;
+    let kinds = [("stdout", Kind::Stdout), ("file", Kind::File), ("logstash_tcp", Kind::LogstashTcp)];
+    let later = ["lumberjack", "logstash_http", "elasticsearch"];
+    let kind = sink.choose("type", &written, &Words { now: &kinds, later: &later })?;
+    let kind = match kind {
+        Kind::Stdout => Some(SinkKind::Stdout),
+        Kind::File => decide_file(&mut sink).map(SinkKind::File),
+        Kind::LogstashTcp => decide_logstash_tcp(&mut sink, shared).map(SinkKind::LogstashTcp),
+    };
+    sink.later("tls", "remove it, and let a tunnel in front of the peer do that part");
+    sink.later("when_full", "every sink blocks when the buffer is full: remove it");
+    sink.belongs(&FILE_KEYS, "sinks of type \"file\"");
+    sink.belongs(&LOGSTASH_TCP_KEYS, "sinks of type \"logstash_tcp\"");
+    sink.finish();
+    Some(SinkPlan { name, kind: kind? })
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Stdout,
+    File,
+    LogstashTcp,
+}
+
+fn decide_file(sink: &mut Reader<'_, '_>) -> Option<FilePlan> {
+    let path = sink.required("path", "\"/var/log/elbow/documents.json\"");
+    if let Some(written) = &path {
+        if written.text.is_empty() || written.text.ends_with('/') || written.text.contains('\0') {
+            sink.refuse("path", written, "not the path of a file", None, None);
+        }
+        sink.record("path", written.text.clone(), written.origin());
+    }
+    let rotate_bytes = sink.size("rotate_bytes", ROTATE_BYTES, 100 << 20, Origin::Default);
+    let rotate_interval = sink.duration_or_off("rotate_interval", ROTATE_INTERVAL, Duration::from_secs(3_600));
+    let keep = sink.integer("keep", 1..=100_000, 10);
+    Some(FilePlan { path: PathBuf::from(path?.text), rotate_bytes, rotate_interval, keep })
+}
+
+fn decide_logstash_tcp(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<LogstashTcpPlan> {
+    let hosts = decide_hosts(sink);
+    let connect_timeout = sink.duration("connect_timeout", SECONDS_TO_MINUTES, Duration::from_secs(10));
+    let settle = sink.duration("settle", SETTLE, Duration::from_secs(2));
+    let default = RESEND_BYTES.min(shared.buffer_bytes_max);
+    let from = if default == RESEND_BYTES { Origin::Default } else { Origin::Derived("all of buffer.max_bytes") };
+    let resend_bytes = sink.size("resend_bytes", 1 << 16..=1 << 40, default, from);
+    if resend_bytes > shared.buffer_bytes_max {
+        let what = "more than the buffer holds: what may be sent again is kept in the buffer";
+        sink.refuse_key("resend_bytes", what, "lower it, or raise max_bytes in [buffer]");
+    }
+    let user_timeout = sink.duration("user_timeout", USER_TIMEOUT, Duration::from_secs(300));
+    sink.one_of("release", &Words { now: &[("socket", ())], later: &["rotate"] }, ("socket", ()));
+    Some(LogstashTcpPlan { hosts: hosts?, connect_timeout, settle, resend_bytes, user_timeout })
+}
+
+fn decide_hosts(sink: &mut Reader<'_, '_>) -> Option<Vec<String>> {
+    if !sink.has("hosts") {
+        // Complains that it is missing.
+        sink.required("hosts", "[\"logstash.example:5000\"]");
+        return None;
+    }
+    let hosts = sink.strings("hosts")?;
+    if hosts.is_empty() || hosts.len() > HOSTS_MAX {
+        sink.refuse_key("hosts", "needs between 1 and 64 hosts", "add one, such as \"logstash.example:5000\"");
+        return None;
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for written in &hosts {
+        check_host(sink, written);
+        if seen.contains(&written.text.as_str()) {
+            sink.refuse("hosts", written, "named twice", None, None);
+        }
+        seen.push(&written.text);
+    }
+    let list: Vec<String> = hosts.iter().map(|written| written.text.clone()).collect();
+    let from = hosts.first().map_or(Origin::Default, Written::origin);
+    sink.record("hosts", list.join(", "), from);
+    Some(list)
+}
+
+fn check_host(sink: &mut Reader<'_, '_>, written: &Written) {
+    let error = match Address::parse(&written.text) {
+        Ok(Address { port: 0, .. }) => AddressError::Port,
+        Ok(_) => return,
+        Err(error) => error,
+    };
+    let example = "host:port, such as \"logstash.example:5000\"".to_owned();
+    sink.refuse("hosts", written, error, Some(example), None);
+}
+
+const FILE_KEYS: [&str; 4] = ["path", "rotate_bytes", "rotate_interval", "keep"];
+const LOGSTASH_TCP_KEYS: [&str; 6] = ["hosts", "connect_timeout", "settle", "resend_bytes", "user_timeout", "release"];
+
+const ROTATE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
+const ROTATE_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
+const SECONDS_TO_MINUTES: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+
+/// Below, a peer's kernel would be trusted as fast as it answers; above, the resend window only grows.
+const SETTLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+
+/// The kernel applies it to a peer that lives with its window shut, so seconds would cut back-pressure short.
+const USER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(3_600);
+
+/// Five times the usual maximum of a receive buffer (`tcp_rmem`, 6 MiB).
+const RESEND_BYTES: u64 = 32 << 20;
+
+/// Each is a set of metric series and a cursor in the buffer.
+const SINKS_MAX: usize = 64;
+const HOSTS_MAX: usize = 64;
+
+const SNIPPET: &str = "add one, for instance:
+[[sink]]
+name = \"logstash\"
+type = \"logstash_tcp\"
+hosts = [\"logstash.example:5000\"]";

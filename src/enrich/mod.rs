@@ -1,0 +1,3 @@
+//! What is added to an event beyond what its line says.
+
+pub mod fields;

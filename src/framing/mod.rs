@@ -1,0 +1,3 @@
+//! From bytes to lines, whatever the reads they came in.
+
+pub mod lines;

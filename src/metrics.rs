@@ -1,0 +1,435 @@
+//! Every metric there is: name, help, labels. Labels are names from the configuration and words of enums, never input.
+//!
+//! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
+//! budget, sinks) are copied when somebody asks. It decides nothing.
+
+use std::sync::Mutex;
+
+use prometheus::Encoder;
+use prometheus::IntCounter;
+use prometheus::IntCounterVec;
+use prometheus::IntGauge;
+use prometheus::IntGaugeVec;
+use prometheus::Opts;
+use prometheus::Registry;
+use prometheus::TextEncoder;
+
+use crate::process::Process;
+use crate::tally::Origin;
+use crate::tally::REASONS;
+use crate::tally::Tally;
+
+/// How a connection of a source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// The sender closed it in order.
+    Closed,
+    /// The sender, or something between, reset it.
+    Reset,
+    /// It sent nothing for too long.
+    Idle,
+    /// The relay stopped, and the sender had not closed it by the deadline.
+    Stopped,
+    /// Our own fault.
+    Panicked,
+}
+
+impl ConnectionEnd {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Closed, Self::Reset, Self::Idle, Self::Stopped, Self::Panicked];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Idle => "idle",
+            Self::Stopped => "stopped",
+            Self::Panicked => "panicked",
+        }
+    }
+}
+
+/// The counters of one source.
+#[derive(Clone, Debug)]
+pub struct SourceMetrics {
+    received_bytes: IntCounter,
+    events: Vec<IntCounter>,
+    rejects: Vec<IntCounter>,
+    dropped_rejects: IntCounter,
+    dropped_at_stop: IntCounter,
+    blank: IntCounter,
+    control: IntCounter,
+    preambles: IntCounter,
+    preamble_members_ignored: IntCounter,
+    cut: IntCounter,
+    unknown_fields: IntCounter,
+    bad_times: IntCounter,
+    invalid_utf8: IntCounter,
+    skipped_bytes: IntCounter,
+    unfinished_bytes: IntCounter,
+    connections: IntCounter,
+    connections_open: IntGauge,
+    connections_ended: Vec<IntCounter>,
+    accept_errors: IntCounter,
+}
+
+impl SourceMetrics {
+    /// Adds the bytes of a read and what became of its lines.
+    pub fn read(&self, bytes: usize, tally: &Tally) {
+        self.received_bytes.inc_by(bytes as u64);
+        add_all(&self.events, &tally.events);
+        let rare = [
+            (&self.dropped_rejects, tally.dropped),
+            (&self.blank, tally.blank),
+            (&self.control, tally.control),
+            (&self.preambles, tally.preambles),
+            (&self.preamble_members_ignored, tally.preamble_members_ignored),
+            (&self.cut, tally.cut),
+            (&self.unknown_fields, tally.unknown_fields),
+            (&self.bad_times, tally.bad_times),
+            (&self.invalid_utf8, tally.invalid_utf8),
+        ];
+        for (counter, by) in rare {
+            if by > 0 {
+                counter.inc_by(by);
+            }
+        }
+        add_all(&self.rejects, &tally.rejects);
+    }
+
+    /// Adds events that came too late: the relay stopped before the buffer had room for them.
+    pub fn dropped_at_stop(&self, events: u64) {
+        self.dropped_at_stop.inc_by(events);
+    }
+
+    /// Events dropped because the relay stopped.
+    pub fn events_dropped_at_stop(&self) -> u64 {
+        self.dropped_at_stop.get()
+    }
+
+    /// Adds bytes of lines over the limit that were thrown away.
+    pub fn skipped(&self, bytes: u64) {
+        if bytes > 0 {
+            self.skipped_bytes.inc_by(bytes);
+        }
+    }
+
+    /// Adds bytes of a last line that never ended.
+    pub fn unfinished(&self, bytes: u64) {
+        if bytes > 0 {
+            self.unfinished_bytes.inc_by(bytes);
+        }
+    }
+
+    /// Counts a connection that was accepted.
+    pub fn connected(&self) {
+        self.connections.inc();
+        self.connections_open.inc();
+    }
+
+    /// Counts its end.
+    pub fn disconnected(&self, end: ConnectionEnd) {
+        self.connections_open.dec();
+        self.connections_ended[end as usize].inc();
+    }
+
+    /// Counts a connection that could not be accepted.
+    pub fn accept_failed(&self) {
+        self.accept_errors.inc();
+    }
+
+    /// Connections open now.
+    pub fn connections_open(&self) -> i64 {
+        self.connections_open.get()
+    }
+}
+
+fn add_all(counters: &[IntCounter], by: &[u64]) {
+    for (counter, &by) in counters.iter().zip(by) {
+        if by > 0 {
+            counter.inc_by(by);
+        }
+    }
+}
+
+/// Figures of a sink at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct SinkFigures {
+    /// The sink's name.
+    pub name: String,
+    /// Events delivered.
+    pub delivered: u64,
+    /// Events not delivered yet.
+    pub buffered: u64,
+    /// Events sent again.
+    pub retried: u64,
+    /// Bytes written, those written again included.
+    pub written_bytes: u64,
+    /// Connections or files opened.
+    pub opened: u64,
+    /// Attempts that failed.
+    pub failures: u64,
+    /// Whether it is taking documents.
+    pub up: bool,
+}
+
+/// Figures of everything that keeps its own, at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// Events that entered the buffer.
+    pub appended: u64,
+    /// Bytes in the buffer, and its bound.
+    pub buffer_bytes: (u64, u64),
+    /// Entries in the buffer.
+    pub buffer_entries: u64,
+    /// Events in the buffer.
+    pub buffer_events: u64,
+    /// Age of the oldest entry in whole seconds; zero when there is none.
+    pub buffer_oldest_seconds: u64,
+    /// Bytes of the memory budget that are taken, and the budget.
+    pub memory_bytes: (u64, u64),
+    /// Reads that wait for memory.
+    pub memory_waiting: u64,
+    /// One per sink.
+    pub sinks: Vec<SinkFigures>,
+}
+
+/// The registry and what is filled in when somebody asks.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    source: SourceFamilies,
+    asked: Mutex<AskedFamilies>,
+}
+
+#[derive(Debug)]
+struct SourceFamilies {
+    by_source: Vec<IntCounterVec>,
+    events: IntCounterVec,
+    rejects: IntCounterVec,
+    dropped: IntCounterVec,
+    open: IntGaugeVec,
+    ended: IntCounterVec,
+}
+
+/// Names and helps of the counters that have the source as their only label, in the order of [`Metrics::source`].
+const BY_SOURCE: [(&str, &str); 12] = [
+    ("received_bytes_total", "Bytes read from senders"),
+    ("blank_lines_total", "Lines of nothing or spaces, which are no events"),
+    ("control_lines_total", "Control messages AWS writes when logging is switched on, which are no events"),
+    ("preambles_total", "Connection preambles, which are no events"),
+    ("preamble_members_ignored_total", "Members of connection preambles that are unknown or of the wrong type"),
+    ("cut_lines_total", "Lines over the limit, kept up to it"),
+    ("unknown_field_lines_total", "Load-balancer lines with more fields than are known: AWS has added one"),
+    ("bad_time_events_total", "Events whose own time names no day and that carry the receive time"),
+    ("invalid_utf8_events_total", "Events with bytes that are no UTF-8, replaced by U+FFFD"),
+    ("skipped_bytes_total", "Bytes of lines over the limit that were thrown away"),
+    ("unfinished_bytes_total", "Bytes of last lines that ended without newline on a connection that was not closed in order"),
+    ("connections_total", "Connections accepted"),
+];
+
+impl Metrics {
+    /// All families, without children.
+    pub fn new() -> Self {
+        let registry = Registry::new_custom(Some("elbow".to_owned()), None).expect("the prefix is a valid name");
+        let by_source = BY_SOURCE.iter().map(|(name, help)| counters(&registry, &format!("source_{name}"), help, &["source"]));
+        let source = SourceFamilies {
+            by_source: by_source.collect(),
+            events: counters(
+                &registry,
+                "source_events_total",
+                "Events received, by what they were made from",
+                &["source", "format"],
+            ),
+            rejects: counters(&registry, "source_rejects_total", "Lines no parser took, by reason", &["source", "reason"]),
+            dropped: counters(
+                &registry,
+                "source_dropped_events_total",
+                "Events dropped on purpose, by reason",
+                &["source", "reason"],
+            ),
+            open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
+            ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
+        };
+        let accept = counters(&registry, "source_accept_errors_total", "Connections that could not be accepted", &["source"]);
+        let mut source = source;
+        source.by_source.push(accept);
+        let info = gauges(&registry, "build_info", "The running version; always 1", &["version"]);
+        info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let asked = Mutex::new(AskedFamilies::new(&registry));
+        Self { registry, source, asked }
+    }
+
+    /// The counters of a source.
+    pub fn source(&self, name: &str) -> SourceMetrics {
+        let mut children = self.source.by_source.iter().map(|family| family.with_label_values(&[name]));
+        let mut next = || children.next().expect("there is a family for each counter");
+        SourceMetrics {
+            received_bytes: next(),
+            blank: next(),
+            control: next(),
+            preambles: next(),
+            preamble_members_ignored: next(),
+            cut: next(),
+            unknown_fields: next(),
+            bad_times: next(),
+            invalid_utf8: next(),
+            skipped_bytes: next(),
+            unfinished_bytes: next(),
+            connections: next(),
+            accept_errors: next(),
+            dropped_rejects: self.source.dropped.with_label_values(&[name, "reject"]),
+            dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
+            events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
+            rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
+            connections_open: self.source.open.with_label_values(&[name]),
+            connections_ended: ConnectionEnd::ALL
+                .iter()
+                .map(|end| self.source.ended.with_label_values(&[name, end.label()]))
+                .collect(),
+        }
+    }
+
+    /// Everything in the Prometheus text format, with these figures.
+    pub fn render(&self, figures: &Figures) -> String {
+        let mut asked = self.asked.lock().expect("nobody panics while figures are copied");
+        asked.copy(figures);
+        let mut text = Vec::new();
+        for families in [self.registry.gather(), asked.process.read()] {
+            TextEncoder::new().encode(&families, &mut text).expect("memory takes everything");
+        }
+        drop(asked);
+        String::from_utf8(text).expect("metrics are text")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Families whose figures others keep.
+#[derive(Debug)]
+struct AskedFamilies {
+    appended: IntCounter,
+    buffer: [IntGauge; 5],
+    memory: [IntGauge; 3],
+    sink_counters: [IntCounterVec; 5],
+    sink_buffered: IntGaugeVec,
+    sink_up: IntGaugeVec,
+    process: Process,
+}
+
+impl AskedFamilies {
+    fn new(registry: &Registry) -> Self {
+        let gauge = |name: &str, help: &str| gauges(registry, name, help, &[]).with_label_values(&[] as &[&str]);
+        let by_sink = |name: &str, help: &str| counters(registry, name, help, &["sink"]);
+        Self {
+            appended: counters(registry, "buffer_appended_events_total", "Events that entered the buffer", &[])
+                .with_label_values(&[] as &[&str]),
+            buffer: [
+                gauge("buffer_bytes", "Bytes in the buffer"),
+                gauge("buffer_max_bytes", "Bound on the bytes in the buffer"),
+                gauge("buffer_entries", "Entries in the buffer"),
+                gauge("buffer_events", "Events in the buffer"),
+                gauge("buffer_oldest_age_seconds", "Age of the oldest entry in the buffer; 0 when it is empty"),
+            ],
+            memory: [
+                gauge("memory_bytes", "Bytes of the memory budget that are taken"),
+                gauge("memory_max_bytes", "The memory budget"),
+                gauge("memory_waiting_reads", "Reads that wait for memory: senders are being held back"),
+            ],
+            sink_counters: [
+                by_sink("sink_delivered_events_total", "Events the sink has delivered, each counted once"),
+                by_sink("sink_retried_events_total", "Events sent again after a failure"),
+                by_sink("sink_written_bytes_total", "Bytes written, those written again included"),
+                by_sink("sink_opened_total", "Connections or files opened"),
+                by_sink("sink_failures_total", "Attempts that failed"),
+            ],
+            sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
+            sink_up: gauges(registry, "sink_up", "Whether the sink is taking documents", &["sink"]),
+            process: Process::new(),
+        }
+    }
+
+    fn copy(&mut self, figures: &Figures) {
+        raise(&self.appended, figures.appended);
+        let (bytes, bytes_max) = figures.buffer_bytes;
+        set(&self.buffer, [bytes, bytes_max, figures.buffer_entries, figures.buffer_events, figures.buffer_oldest_seconds]);
+        set(&self.memory, [figures.memory_bytes.0, figures.memory_bytes.1, figures.memory_waiting]);
+        for sink in &figures.sinks {
+            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.opened, sink.failures];
+            for (family, count) in self.sink_counters.iter().zip(counts) {
+                raise(&family.with_label_values(&[&sink.name]), count);
+            }
+            self.sink_buffered.with_label_values(&[&sink.name]).set(signed(sink.buffered));
+            self.sink_up.with_label_values(&[&sink.name]).set(i64::from(sink.up));
+        }
+    }
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn set<const N: usize>(gauges: &[IntGauge; N], values: [u64; N]) {
+    for (gauge, value) in gauges.iter().zip(values) {
+        gauge.set(signed(value));
+    }
+}
+
+/// Moves a counter up to what its owner counted.
+fn raise(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
+}
+
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let family = IntCounterVec::new(Opts::new(name, help), labels).expect("names and labels are valid");
+    registry.register(Box::new(family.clone())).expect("each name is registered once");
+    family
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let family = IntGaugeVec::new(Opts::new(name, help), labels).expect("names and labels are valid");
+    registry.register(Box::new(family.clone())).expect("each name is registered once");
+    family
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_is_counted_under_its_source() {
+        let metrics = Metrics::new();
+        let source = metrics.source("web");
+        let mut tally = Tally::default();
+        tally.event(Origin::Alb);
+        tally.event(Origin::Reject);
+        tally.reject("too_few_fields");
+        source.read(99, &tally);
+        source.connected();
+        source.disconnected(ConnectionEnd::Reset);
+        source.accept_failed();
+        let figures = Figures {
+            appended: 2,
+            sinks: vec![SinkFigures { name: "out".into(), delivered: 1, buffered: 1, ..Default::default() }],
+            ..Default::default()
+        };
+        let text = metrics.render(&figures);
+        for line in [
+            "elbow_source_received_bytes_total{source=\"web\"} 99",
+            "elbow_source_events_total{format=\"alb\",source=\"web\"} 1",
+            "elbow_source_rejects_total{reason=\"too_few_fields\",source=\"web\"} 1",
+            "elbow_source_connections_ended_total{reason=\"reset\",source=\"web\"} 1",
+            "elbow_source_accept_errors_total{source=\"web\"} 1",
+            "elbow_source_connections_open{source=\"web\"} 0",
+            "elbow_buffer_appended_events_total 2",
+            "elbow_sink_delivered_events_total{sink=\"out\"} 1",
+        ] {
+            assert!(text.lines().any(|have| have == line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A connection's first line, when it names the connection instead of being an event.
+
+use serde_json::Map;
+use serde_json::Value;
+
+/// Longest first line that is looked at: a preamble is small, and a long first line is an ordinary event.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// What a preamble says. Members that are unknown or of the wrong type are in `ignored` and otherwise without effect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Preamble {
+    /// Fields for every event of the connection.
+    pub(super) fields: Vec<(String, Value)>,
+    /// Names of members that were not taken.
+    pub(super) ignored: Vec<String>,
+}
+
+/// Names no sender may set: the relay's own members.
+const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "message", "tags", "elbow"];
+
+/// The preamble a line is: an object whose single key is `@elbow`. Anything else is none.
+pub(super) fn read(line: &[u8]) -> Option<Preamble> {
+    if line.len() > BYTES_MAX || memchr::memmem::find(line, b"elbow").is_none() {
+        return None;
+    }
+    let mut object: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let own = object.remove("@elbow").filter(|_| object.is_empty())?;
+    let mut preamble = Preamble::default();
+    let Value::Object(members) = own else {
+        preamble.ignored.push("@elbow".to_owned());
+        return Some(preamble);
+    };
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("fields", Value::Object(fields)) => {
+                for (name, value) in fields {
+                    if RESERVED.contains(&name.as_str()) {
+                        preamble.ignored.push(format!("fields.{name}"));
+                    } else {
+                        preamble.fields.push((name, value));
+                    }
+                }
+            }
+            // What they are for comes with tenants and object identity; a sender may already give them.
+            ("token" | "object" | "etag", Value::String(_)) => {}
+            ("line", Value::Number(number)) if number.is_u64() => {}
+            _ => preamble.ignored.push(name),
+        }
+    }
+    Some(preamble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_preamble() {
+        let line = br#"{"@elbow":{"fields":{"Environment":"ci","n":3},"token":"t","object":"s3://b/k","etag":"e","line":1}}"#;
+        let preamble = read(line).expect("a preamble");
+        assert_eq!(preamble.fields, [("Environment".to_owned(), Value::from("ci")), ("n".to_owned(), Value::from(3))]);
+        assert!(preamble.ignored.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_and_ignored() {
+        let preamble = read(br#"{"@elbow":{"fields":{"@timestamp":"x","a":1},"line":"1","what":true}}"#).expect("a preamble");
+        assert_eq!(preamble.ignored, ["fields.@timestamp", "line", "what"]);
+        assert_eq!(preamble.fields.len(), 1);
+        assert_eq!(read(br#"{"@elbow":5}"#).expect("a preamble").ignored, ["@elbow"]);
+    }
+
+    #[test]
+    fn anything_else_is_an_event() {
+        for line in [r#"{"@elbow":{},"a":1}"#, r#"{"elbow":{}}"#, r#"[{"@elbow":{}}]"#, r#"{"@elbow":{}"#, "elbow"] {
+            assert_eq!(read(line.as_bytes()), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What a sink shows of itself: its condition, its counters, its last error in words.
+//!
+//! Written by the sink, once per write and not per event; read by metrics and the admin page.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use crate::batch::Micros;
+use crate::sink::SinkError;
+
+/// How a sink is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Condition {
+    /// No connection yet, or none any more; an attempt is under way or about to be.
+    Connecting,
+    /// All is well, with or without something to deliver.
+    Delivering,
+    /// The destination takes nothing.
+    Stalled,
+    /// The last attempt failed; the next one follows.
+    Failed,
+    /// It delivers nothing any more: everything is delivered, or the relay stops.
+    Ended,
+}
+
+impl Condition {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Connecting, Self::Delivering, Self::Stalled, Self::Failed, Self::Ended];
+
+    /// Its name in metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Delivering => "delivering",
+            Self::Stalled => "stalled",
+            Self::Failed => "failed",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// The last thing that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// Cause and remedy in words.
+    pub text: String,
+    /// When it happened.
+    pub at: Micros,
+}
+
+/// A sink's counters; all of them only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Events delivered, counted once, when the sink acked them.
+    pub events_delivered: u64,
+    /// Events that had been written, wholly or in part, and are sent again.
+    pub events_retried: u64,
+    /// Bytes of documents written, those sent again included.
+    pub bytes_written: u64,
+    /// Connections made, or files opened.
+    pub opened: u64,
+    /// Attempts that failed and connections that broke.
+    pub failures: u64,
+}
+
+/// A sink's face to metrics and the admin page.
+#[derive(Debug)]
+pub struct SinkState {
+    name: String,
+    condition: AtomicU8,
+    events_delivered: AtomicU64,
+    events_retried: AtomicU64,
+    bytes_written: AtomicU64,
+    opened: AtomicU64,
+    failures: AtomicU64,
+    last_error: Mutex<Option<LastError>>,
+}
+
+impl SinkState {
+    /// The state of a sink that has not started.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            condition: AtomicU8::new(Condition::Connecting as u8),
+            events_delivered: AtomicU64::new(0),
+            events_retried: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    /// The sink's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is now.
+    pub fn condition(&self) -> Condition {
+        Condition::ALL[usize::from(self.condition.load(Ordering::Relaxed))]
+    }
+
+    /// Its counters, each read by itself.
+    pub fn counts(&self) -> SinkCounts {
+        SinkCounts {
+            events_delivered: self.events_delivered.load(Ordering::Relaxed),
+            events_retried: self.events_retried.load(Ordering::Relaxed),
+            bytes_written: self.bytes_written.load(Ordering::Relaxed),
+            opened: self.opened.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The last thing that went wrong; it stays when things are well again.
+    pub fn last_error(&self) -> Option<LastError> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn delivered(&self, events: u64) {
+        self.events_delivered.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn retried(&self, events: u64) {
+        self.events_retried.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn written(&self, bytes: u64) {
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connecting(&self) {
+        self.change(Condition::Connecting);
+    }
+
+    /// Notes that the destination takes events. `peer` is where to, for the log.
+    pub(super) fn delivering(&self, peer: &str) {
+        if self.change(Condition::Delivering) != Condition::Delivering {
+            tracing::info!(sink = self.name, peer, "sink is delivering");
+        }
+    }
+
+    pub(super) fn stalled(&self, peer: &str) {
+        if self.change(Condition::Stalled) != Condition::Stalled {
+            let remedy = "see why it does not read; events wait in the buffer";
+            tracing::warn!(sink = self.name, peer, remedy, "destination has stopped reading");
+        }
+    }
+
+    /// Notes a failure. Of several in a row only the first is worth a warning, unless the words change.
+    pub(super) fn failed(&self, error: &SinkError) {
+        self.change(Condition::Failed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let (words, remedy) = (error.words(), error.remedy());
+        let text = format!("{words}; {remedy}");
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = last.as_ref().is_some_and(|last| last.text == text);
+        *last = Some(LastError { text, at: now() });
+        drop(last);
+        if again {
+            tracing::debug!(sink = self.name, error = words, remedy, "sink failed again");
+        } else {
+            tracing::warn!(sink = self.name, error = words, remedy, "sink failed and will try again");
+        }
+    }
+
+    /// Notes a failure after which the sink does not go on.
+    pub(super) fn gave_up(&self, error: &SinkError) {
+        self.change(Condition::Failed);
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let (words, remedy) = (error.words(), error.remedy());
+        tracing::error!(sink = self.name, error = words, remedy, "sink cannot go on");
+        let text = format!("{words}; {remedy}");
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastError { text, at: now() });
+    }
+
+    pub(super) fn ended(&self) {
+        self.change(Condition::Ended);
+        tracing::info!(sink = self.name, delivered = self.counts().events_delivered, "sink has ended");
+    }
+
+    fn change(&self, to: Condition) -> Condition {
+        Condition::ALL[usize::from(self.condition.swap(to as u8, Ordering::Relaxed))]
+    }
+}
+
+fn now() -> Micros {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_condition_is_read_back_as_itself() {
+        let state = SinkState::new("out");
+        for condition in Condition::ALL {
+            state.change(condition);
+            assert_eq!(state.condition(), condition);
+        }
+    }
+}

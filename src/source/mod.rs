@@ -1,0 +1,22 @@
+//! What takes lines in. A source knows nothing of formats or sinks: it hands bytes to a [`Feed`] and what comes out of
+//! it to the buffer.
+
+pub mod tcp;
+
+use crate::batch::Batch;
+use crate::intake::IntakePermit;
+
+/// What turns the bytes of one connection into batches.
+pub trait Feed: Send + 'static {
+    /// Most bytes of memory that the documents of a read of this many bytes normally take.
+    fn admission_bytes(read_bytes: usize) -> u64;
+
+    /// Takes the bytes of one read and adds what became complete to `out`, on `permit`.
+    fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>);
+
+    /// Ends the stream. Only after a clean end does a last line without newline count.
+    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>);
+
+    /// Bytes of memory held for a line whose end has not come yet.
+    fn held_bytes(&self) -> usize;
+}

@@ -1,0 +1,319 @@
+//! Newline-delimited lines over TCP: accepts, reads what memory admits, and never answers.
+//!
+//! It has no opinion about lines. Back-pressure is a socket that is not read; a full house is a connection not accepted.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+use tokio_util::task::TaskTracker;
+
+use super::Feed;
+use crate::batch::Batch;
+use crate::buffer::Buffer;
+use crate::intake::Intake;
+use crate::intake::IntakePermit;
+use crate::metrics::ConnectionEnd;
+use crate::metrics::SourceMetrics;
+use crate::stop::Phase;
+use crate::stop::StopWatch;
+
+/// A TCP source, as decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TcpSourcePlan {
+    /// Unique among the sources; the label of its metrics.
+    pub name: String,
+    /// `host:port` to listen on, IPv6 in brackets. Port 0 lets the system choose.
+    pub address: String,
+    /// Longest line that is parsed; a longer one is cut.
+    pub line_bytes_max: usize,
+    /// Most connections open at once.
+    pub connections_max: usize,
+    /// A connection that sends nothing for so long is closed.
+    pub idle_timeout: Duration,
+}
+
+/// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
+pub const READ_BYTES: usize = 64 * 1024;
+
+/// Reads in a row before other connections get their turn.
+const READS_IN_A_ROW: usize = 4;
+
+/// Longest a source waits after it could not accept a connection, for example because descriptors ran out.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// One read buffer per worker: between a read and the end of its parsing nothing is awaited.
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// What the connections of a source share.
+pub struct TcpSource<M> {
+    /// What was decided.
+    pub plan: TcpSourcePlan,
+    /// The memory budget.
+    pub intake: Intake,
+    /// Where batches go.
+    pub buffer: Buffer,
+    /// What is counted.
+    pub metrics: SourceMetrics,
+    /// Makes the feed of a new connection.
+    pub make_feed: M,
+}
+
+impl<M, F> TcpSource<M>
+where
+    M: Fn() -> F + Send + Sync + 'static,
+    F: Feed,
+{
+    /// Accepts connections until intake stops, then waits for those that are open until they have ended or everything
+    /// stops.
+    pub async fn run(self, listener: TcpListener, mut stop: StopWatch) {
+        let source = Arc::new(self);
+        let places = Arc::new(Semaphore::new(source.plan.connections_max));
+        let tracker = TaskTracker::new();
+        let mut pause = Duration::ZERO;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.reached(Phase::StopIntake) => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            match accepted {
+                Ok((stream, place)) => {
+                    pause = Duration::ZERO;
+                    let (source, stop) = (source.clone(), stop.clone());
+                    let connection = async move {
+                        let _place = place;
+                        source.connection(stream, stop).await;
+                    };
+                    tracker.spawn(connection);
+                }
+                Err(error) => {
+                    pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
+                    source.accept_failed(&error, pause);
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+        drop(listener);
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        self.metrics.accept_failed();
+        let name = &self.plan.name;
+        if pause == ACCEPT_PAUSE_MAX {
+            tracing::error!(source = %name, %error, "connections cannot be accepted; raise the limit of open files (LimitNOFILE, ulimit -n) or lower max_connections");
+        } else {
+            tracing::warn!(source = %name, %error, "a connection could not be accepted; trying again in {pause:?}");
+        }
+    }
+
+    async fn connection(&self, stream: TcpStream, stop: StopWatch) {
+        self.metrics.connected();
+        let mut guard = EndGuard { metrics: &self.metrics, end: ConnectionEnd::Panicked };
+        let mut connection = Connection {
+            source: self,
+            stream,
+            feed: (self.make_feed)(),
+            held: None,
+            last_read: Instant::now(),
+            batches: Vec::new(),
+        };
+        guard.end = connection.serve(stop).await;
+    }
+}
+
+/// The next connection, once there is a place for it. Abandoning it loses nothing: a connection not yet accepted stays
+/// with the kernel.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.expect("the places are never closed");
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+/// Counts the end of a connection, also when its task panics.
+struct EndGuard<'a> {
+    metrics: &'a SourceMetrics,
+    end: ConnectionEnd,
+}
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        self.metrics.disconnected(self.end);
+    }
+}
+
+struct Connection<'a, M, F> {
+    source: &'a TcpSource<M>,
+    stream: TcpStream,
+    feed: F,
+    /// What the unfinished line holds.
+    held: Option<IntakePermit>,
+    last_read: Instant,
+    batches: Vec<Batch>,
+}
+
+/// Waits for a phase, for as long as a connection lives.
+async fn until(mut stop: StopWatch, phase: Phase) {
+    stop.reached(phase).await;
+}
+
+/// What one attempt to read gave.
+enum Read {
+    Bytes(usize),
+    Nothing,
+    End,
+    Broken,
+}
+
+/// What a connection waited for.
+enum Event {
+    Readable,
+    Idle,
+    Phase(Phase),
+}
+
+impl<M, F: Feed> Connection<'_, M, F> {
+    /// Reads until the connection ends and says how it did.
+    async fn serve(&mut self, stop: StopWatch) -> ConnectionEnd {
+        let mut idle = pin!(tokio::time::sleep(self.source.plan.idle_timeout));
+        let mut next = Phase::StopIntake;
+        let mut reached = pin!(until(stop.clone(), next));
+        loop {
+            let event = poll_fn(|context| {
+                if self.stream.poll_read_ready(context).is_ready() {
+                    return Poll::Ready(Event::Readable);
+                }
+                if reached.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Event::Phase(next));
+                }
+                idle.as_mut().poll(context).map(|()| Event::Idle)
+            });
+            match event.await {
+                Event::Readable => {
+                    if let Some(end) = self.read_some(&stop).await {
+                        return end;
+                    }
+                }
+                Event::Idle if self.is_idle(idle.as_mut()) => return self.finish(false, ConnectionEnd::Idle).await,
+                Event::Idle => {}
+                Event::Phase(Phase::StopIntake) => {
+                    // Half-closed, so that the sender sees the end and closes; what it still sends is read.
+                    let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+                    next = Phase::Drain;
+                    reached.set(until(stop.clone(), next));
+                }
+                Event::Phase(_) => return self.finish(false, ConnectionEnd::Stopped).await,
+            }
+        }
+    }
+
+    /// Whether nothing has come for the idle timeout; otherwise the clock is set to when that could be.
+    fn is_idle(&self, idle: Pin<&mut Sleep>) -> bool {
+        let deadline = self.last_read + self.source.plan.idle_timeout;
+        let passed = Instant::now() >= deadline;
+        if !passed {
+            idle.reset(deadline);
+        }
+        passed
+    }
+
+    /// Reads while there is something, a few times; gives the connection's end when that came.
+    async fn read_some(&mut self, stop: &StopWatch) -> Option<ConnectionEnd> {
+        for _ in 0..READS_IN_A_ROW {
+            let Some(mut permit) = self.admit(stop).await else { return Some(self.finish(false, ConnectionEnd::Stopped).await) };
+            let read = self.read(&mut permit);
+            self.hold(permit);
+            self.append().await;
+            match read {
+                Read::Bytes(READ_BYTES) => {}
+                Read::Bytes(_) | Read::Nothing => return None,
+                Read::End => return Some(self.finish(true, ConnectionEnd::Closed).await),
+                Read::Broken => return Some(self.finish(false, ConnectionEnd::Reset).await),
+            }
+        }
+        tokio::task::yield_now().await;
+        None
+    }
+
+    /// Waits for memory to read into; `None` when everything ends first.
+    async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
+        let bytes = F::admission_bytes(READ_BYTES);
+        if let Some(permit) = self.source.intake.try_admit(bytes) {
+            return Some(permit);
+        }
+        let mut stop = stop.clone();
+        tokio::select! {
+            permit = self.source.intake.admit(bytes) => Some(permit),
+            () = stop.reached(Phase::Drain) => None,
+        }
+    }
+
+    /// One read, parsed at once.
+    fn read(&mut self, permit: &mut IntakePermit) -> Read {
+        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+            Ok(0) => Read::End,
+            Ok(count) => {
+                self.last_read = Instant::now();
+                self.feed.feed(&buffer[..count], permit, &mut self.batches);
+                Read::Bytes(count)
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Read::Nothing,
+            Err(_) => Read::Broken,
+        })
+    }
+
+    /// Keeps of the permit what an unfinished line needs, and gives the rest back.
+    fn hold(&mut self, mut permit: IntakePermit) {
+        let bytes = self.feed.held_bytes() as u64;
+        self.held = None;
+        if bytes > 0 {
+            self.held = Some(permit.split(bytes));
+        }
+    }
+
+    /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
+    async fn append(&mut self) {
+        for batch in self.batches.drain(..) {
+            let events = batch.len() as u64;
+            let receipt = match self.source.buffer.try_append(batch) {
+                Ok(receipt) => Ok(receipt),
+                Err(batch) => self.source.buffer.append(batch).await,
+            };
+            // Nobody is told on a connection without confirmation, so the receipt is not waited for.
+            if receipt.is_err() {
+                self.source.metrics.dropped_at_stop(events);
+            }
+        }
+        self.batches = Vec::new();
+    }
+
+    /// Takes the last line, if there is one, and closes.
+    async fn finish(&mut self, clean: bool, end: ConnectionEnd) -> ConnectionEnd {
+        let mut permit = match self.held.take() {
+            Some(permit) => permit,
+            None => self.source.intake.admit(0).await,
+        };
+        self.feed.finish(clean, &mut permit, &mut self.batches);
+        self.append().await;
+        if end == ConnectionEnd::Closed {
+            // The sender has closed and everything is stored: this end may look like one.
+            let _ = SockRef::from(&self.stream).set_linger(None);
+        }
+        end
+    }
+}

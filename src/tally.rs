@@ -1,0 +1,92 @@
+//! What became of the lines of a read, counted where they are parsed and added to the metrics by whoever called.
+
+use crate::elb::format::Kind;
+
+/// What became of lines since the tally was last emptied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events, by what they were; what was dropped is among them.
+    pub events: [u64; Origin::ALL.len()],
+    /// Lines no parser took, by reason.
+    pub rejects: [u64; REASONS.len()],
+    /// Of these, how many were dropped because the source says so.
+    pub dropped: u64,
+    /// Lines of nothing or spaces.
+    pub blank: u64,
+    /// Control messages of AWS.
+    pub control: u64,
+    /// Preambles.
+    pub preambles: u64,
+    /// Members of preambles that were not taken.
+    pub preamble_members_ignored: u64,
+    /// Lines cut at the limit.
+    pub cut: u64,
+    /// Lines with fields AWS has not told us about.
+    pub unknown_fields: u64,
+    /// Events whose own time is none.
+    pub bad_times: u64,
+    /// Events whose bytes had to be repaired.
+    pub invalid_utf8: u64,
+}
+
+/// What an event was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// An ALB access-log line.
+    Alb,
+    /// A Classic access-log line.
+    Classic,
+    /// JSON.
+    Json,
+    /// Text, as it is.
+    Text,
+    /// A line no parser took.
+    Reject,
+}
+
+impl Origin {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Alb, Self::Classic, Self::Json, Self::Text, Self::Reject];
+
+    /// The word for metrics.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Alb => "alb",
+            Self::Classic => "classic",
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Reject => "reject",
+        }
+    }
+
+    /// What a load-balancer line of this kind is.
+    pub const fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Alb => Self::Alb,
+            Kind::Classic => Self::Classic,
+        }
+    }
+}
+
+/// The words for rejects in metrics: those of load-balancer lines, and one for JSON.
+pub const REASONS: [&str; 5] =
+    ["unterminated_quote", "too_few_fields", "misaligned_fields", "unrecognised_format", "invalid_json"];
+
+impl Tally {
+    /// All events, dropped ones included.
+    pub fn received(&self) -> u64 {
+        self.events.iter().sum()
+    }
+
+    /// Counts an event.
+    #[inline(always)]
+    pub fn event(&mut self, origin: Origin) {
+        self.events[origin as usize] += 1;
+    }
+
+    /// Counts a reject by its word.
+    pub fn reject(&mut self, reason: &str) {
+        let at = REASONS.iter().position(|&known| known == reason).unwrap_or(REASONS.len() - 1);
+        self.rejects[at] += 1;
+    }
+}
