@@ -8,10 +8,11 @@ use std::time::Instant;
 use elbow::batch::BatchBuilder;
 use elbow::batch::EventId;
 use elbow::enrich::fields::Fields;
+use elbow::json::envelope::Envelope;
+use elbow::json::envelope::Received;
+use elbow::json::envelope::Tags;
 use elbow::json::scan::Scan;
-use elbow::json::splice::Envelope;
 use elbow::json::splice::splice;
-use elbow::time::format_millis;
 
 /// Rounds of which the median is taken.
 const ROUNDS: usize = 400;
@@ -68,8 +69,7 @@ fn measure(name: &str, chunk: &[u8]) {
     let fields = ["Environment", "Application", "Component", "SourceModuleName"];
     let fields = Fields::from_pairs(fields.map(|name| (name.to_owned(), "production".into()))).expect("within the limits");
     let received = 1_772_360_430_000_000;
-    let received_text = &format_millis(received);
-    let envelope = Envelope { received, received_text, id: Some(EventId([0x5a; 16])) };
+    let envelope = Envelope { received: Received::at(received), id: EventId([0x5a; 16]) };
     let mut scan = Scan::new();
     let mut out = BatchBuilder::default();
 
@@ -85,7 +85,7 @@ fn measure(name: &str, chunk: &[u8]) {
         let mut start = 0;
         for &end in &ends {
             scan.scan(black_box(chunk), start, end).expect("the line is JSON");
-            let _ = black_box(splice(&scan, chunk, &envelope, &fields, &[], &mut out));
+            let _ = black_box(splice(&scan, chunk, &envelope, &fields, Tags::NONE, &mut out));
             start = end + 1;
         }
     });

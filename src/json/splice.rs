@@ -15,33 +15,15 @@ use crate::enrich::fields::FIELD_NAME_BYTES_MAX;
 use crate::enrich::fields::Field;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::NameFilter;
+use crate::json::envelope::Envelope;
+use crate::json::envelope::Tag;
+use crate::json::envelope::Tags;
 use crate::json::escape::unescape;
 use crate::json::scan::Member;
 use crate::json::scan::Scan;
-use crate::json::writer::ESCAPE_GROWTH_MAX;
 use crate::json::writer::Key;
 use crate::json::writer::Writer;
 use crate::time::parse_iso8601;
-
-/// The tag of an event whose `@timestamp` was no ISO 8601 date-time.
-pub const TIMESTAMP_TAG: &str = "_timestampparsefailure";
-
-/// What an event gets from the moment it came in.
-#[derive(Clone, Copy, Debug)]
-pub struct Envelope<'a> {
-    /// When it was received.
-    pub received: Micros,
-    /// The same as text, as [`format_millis`](crate::time::format_millis) writes it.
-    pub received_text: &'a [u8; 24],
-    /// Its id. Without one no `event.id` is written and its mark holds zeros.
-    pub id: Option<EventId>,
-}
-
-impl Envelope<'_> {
-    fn mark_id(&self) -> EventId {
-        self.id.unwrap_or(EventId([0; 16]))
-    }
-}
 
 /// What became of an event.
 #[must_use]
@@ -60,26 +42,19 @@ pub struct Spliced {
 ///
 /// # Panics
 /// When the scan is not one of an object in that chunk.
-pub fn splice(
-    scan: &Scan,
-    chunk: &[u8],
-    envelope: &Envelope<'_>,
-    fields: &Fields,
-    tags: &[&str],
-    out: &mut BatchBuilder,
-) -> Spliced {
+pub fn splice(scan: &Scan, chunk: &[u8], envelope: &Envelope, fields: &Fields, tags: Tags, out: &mut BatchBuilder) -> Spliced {
     let known = Known::find(scan.members(), chunk, fields);
     let own_time = known.time(scan.members(), chunk);
     let renamed = known.timestamp.is_some() && own_time.is_none();
-    let tags = Tags { asked: tags, timestamp: renamed };
-    let mut writer = out.writer(bound(scan, fields, &tags, renamed));
+    let tags = if renamed { tags.with(Tag::TimestampParseFailure) } else { tags };
+    let mut writer = out.writer(bound(scan, fields, renamed));
     let start = writer.at();
 
     let object = scan.value().range();
     let insert = scan.members().last().map_or(object.start + 1, |last| last.value.end as usize);
     let mut copied = object.start;
     if renamed || !tags.is_empty() {
-        copied = write_changed(&mut writer, scan.members(), chunk, copied, &known, &tags);
+        copied = write_changed(&mut writer, scan.members(), chunk, copied, &known, tags, renamed);
     }
     writer.copy(chunk, copied, insert);
 
@@ -89,7 +64,7 @@ pub fn splice(
     if is_empty {
         writer.rewind(behind - 1);
     }
-    let additions = Additions { envelope, fields, known: &known, tags: &tags, timestamp: own_time.is_none() };
+    let additions = Additions { envelope, fields, known: &known, tags, timestamp: own_time.is_none() };
     additions.write(&mut writer);
     if is_empty {
         if writer.at() < behind {
@@ -103,8 +78,8 @@ pub fn splice(
     }
     writer.byte(b'\n');
     let end = writer.at();
-    let time = own_time.unwrap_or(envelope.received);
-    out.finish(end, envelope.mark_id(), time);
+    let time = own_time.unwrap_or(envelope.received.micros);
+    out.finish(end, envelope.id, time);
     Spliced { time, timestamp_renamed: renamed }
 }
 
@@ -112,9 +87,9 @@ pub fn splice(
 ///
 /// # Panics
 /// When the scan is not one of an object in that chunk.
-pub fn pass(scan: &Scan, chunk: &[u8], envelope: &Envelope<'_>, out: &mut BatchBuilder) -> Spliced {
+pub fn pass(scan: &Scan, chunk: &[u8], received: Micros, out: &mut BatchBuilder) -> Spliced {
     let known = Known::find(scan.members(), chunk, &Fields::new());
-    let time = known.time(scan.members(), chunk).unwrap_or(envelope.received);
+    let time = known.time(scan.members(), chunk).unwrap_or(received);
     let object = scan.value().range();
     let mut writer = out.writer(object.len() + 1);
     let start = writer.at();
@@ -124,21 +99,18 @@ pub fn pass(scan: &Scan, chunk: &[u8], envelope: &Envelope<'_>, out: &mut BatchB
     }
     writer.byte(b'\n');
     let end = writer.at();
-    out.finish(end, envelope.mark_id(), time);
+    out.finish(end, EventId([0; 16]), time);
     Spliced { time, timestamp_renamed: false }
 }
 
 /// The most bytes a document can have.
 #[inline(always)]
-fn bound(scan: &Scan, fields: &Fields, tags: &Tags<'_>, renamed: bool) -> usize {
+fn bound(scan: &Scan, fields: &Fields, renamed: bool) -> usize {
     // `@version` 15, `@timestamp` 40, `event.id` 46, `,"tags":[]` 10, the newline: 112 in all.
-    const FIXED: usize = 128;
+    const FIXED: usize = 128 + Tags::BYTES_MAX;
     let mut bytes = scan.value().range().len() + fields.tail().len() + FIXED;
     if renamed {
         bytes += scan.members().len();
-    }
-    for tag in tags.iter() {
-        bytes += tag.len() * ESCAPE_GROWTH_MAX + 3;
     }
     bytes
 }
@@ -226,47 +198,22 @@ fn escaped_time(inside: &[u8]) -> Option<Micros> {
     parse_iso8601(unescape(inside, &mut [0; 64])?)
 }
 
-/// The tags an event gets.
-struct Tags<'a> {
-    asked: &'a [&'a str],
-    timestamp: bool,
-}
-
-impl Tags<'_> {
-    #[inline(always)]
-    fn is_empty(&self) -> bool {
-        self.asked.is_empty() && !self.timestamp
+/// Writes `text[start..end]`, the value of `tags` so far, with the tags behind: as elements of the array it is, or of an
+/// array whose first element it becomes.
+fn write_tags_behind(tags: Tags, writer: &mut Writer<'_>, text: &[u8], start: usize, end: usize) {
+    let mut is_empty = false;
+    if text[start] == b'[' {
+        is_empty = text[start + 1..end - 1].iter().all(u8::is_ascii_whitespace);
+        writer.copy(text, start, end - 1);
+    } else {
+        writer.byte(b'[');
+        writer.copy(text, start, end);
     }
-
-    fn iter(&self) -> impl Iterator<Item = &str> {
-        self.asked.iter().copied().chain(self.timestamp.then_some(TIMESTAMP_TAG))
+    if !is_empty {
+        writer.byte(b',');
     }
-
-    /// Writes the tags, with a comma between each two, and the closing bracket.
-    fn write(&self, writer: &mut Writer<'_>, mut comma: bool) {
-        for tag in self.iter() {
-            if comma {
-                writer.byte(b',');
-            }
-            writer.string(tag);
-            comma = true;
-        }
-        writer.byte(b']');
-    }
-
-    /// Writes `text[start..end]`, the value of `tags` so far, with the tags behind: as elements of the array it is, or
-    /// of an array whose first element it becomes.
-    fn write_behind(&self, writer: &mut Writer<'_>, text: &[u8], start: usize, end: usize) {
-        if text[start] == b'[' {
-            let inside = &text[start + 1..end - 1];
-            writer.copy(text, start, end - 1);
-            self.write(writer, !inside.iter().all(u8::is_ascii_whitespace));
-        } else {
-            writer.byte(b'[');
-            writer.copy(text, start, end);
-            self.write(writer, true);
-        }
-    }
+    tags.write_elements(writer);
+    writer.byte(b']');
 }
 
 /// Copies the object from `copied` on up to behind its last change; returns where in the chunk that was.
@@ -277,19 +224,20 @@ fn write_changed(
     chunk: &[u8],
     mut copied: usize,
     known: &Known,
-    tags: &Tags<'_>,
+    tags: Tags,
+    renamed: bool,
 ) -> usize {
     for (index, member) in members.iter().enumerate() {
-        if tags.timestamp && is_timestamp(member, chunk) {
+        if renamed && is_timestamp(member, chunk) {
             let key = member.key.start as usize;
             writer.copy(chunk, copied, key);
             writer.byte(b'_');
             copied = key;
         }
-        if known.tags == Some(index) {
+        if known.tags == Some(index) && !tags.is_empty() {
             let value = member.value.range();
             writer.copy(chunk, copied, value.start);
-            tags.write_behind(writer, chunk, value.start, value.end);
+            write_tags_behind(tags, writer, chunk, value.start, value.end);
             copied = value.end;
         }
     }
@@ -305,10 +253,10 @@ fn is_timestamp(member: &Member, chunk: &[u8]) -> bool {
 
 /// What goes behind the last member.
 struct Additions<'a> {
-    envelope: &'a Envelope<'a>,
+    envelope: &'a Envelope,
     fields: &'a Fields,
     known: &'a Known,
-    tags: &'a Tags<'a>,
+    tags: Tags,
     /// Whether the receive time is the event's.
     timestamp: bool,
 }
@@ -325,12 +273,12 @@ impl Additions<'_> {
         }
         if self.timestamp {
             writer.key(&TIMESTAMP_KEY);
-            writer.raw(self.envelope.received_text);
+            writer.raw(&self.envelope.received.text);
             writer.byte(b'"');
         }
-        if let Some(id) = self.envelope.id.filter(|_| !self.known.id) {
+        if !self.known.id {
             writer.key(&ID_KEY);
-            writer.short(&id.hex(), 32);
+            writer.short(&self.envelope.id.hex(), 32);
             writer.byte(b'"');
         }
         let tags_missing = !self.tags.is_empty() && self.known.tags.is_none();
@@ -355,8 +303,7 @@ impl Additions<'_> {
             }
         }
         if tags_missing {
-            writer.raw(b",\"tags\":[");
-            self.tags.write(writer, false);
+            self.tags.write_member(writer);
         }
     }
 
@@ -364,14 +311,14 @@ impl Additions<'_> {
         let (text, value) = (field.member(), field.value());
         let value_at = text.len() - value.len();
         writer.raw(&text[..value_at]);
-        self.tags.write_behind(writer, text, value_at, text.len());
+        write_tags_behind(self.tags, writer, text, value_at, text.len());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::format_millis;
+    use crate::json::envelope::Received;
     use proptest::prelude::*;
     use serde::de::IgnoredAny;
     use serde_json::Value;
@@ -387,31 +334,30 @@ mod tests {
         Fields::from_pairs(pairs.iter().map(|(name, text)| (name.to_string(), value(text)))).expect("within the limits")
     }
 
-    fn spliced(text: &str, fields: &Fields, tags: &[&str], id: Option<EventId>) -> (String, Spliced) {
+    fn spliced(text: &str, fields: &Fields, tags: Tags) -> (String, Spliced) {
         let mut scan = Scan::new();
         // A line stands amid others; what is there must not leak into it.
         let chunk = format!("before\n{text}\n{{\"behind\":\"it\"}}\n");
         scan.scan(chunk.as_bytes(), 7, 7 + text.len()).expect("JSON");
         let mut out = BatchBuilder::default();
-        let received_text = &format_millis(RECEIVED);
-        let envelope = Envelope { received: RECEIVED, received_text, id };
+        let envelope = Envelope { received: Received::at(RECEIVED), id: ID };
         let result = splice(&scan, chunk.as_bytes(), &envelope, fields, tags, &mut out);
         assert_eq!(out.marks()[0].time, result.time);
         assert_eq!(out.marks()[0].end as usize, out.documents().len());
-        assert_eq!(out.marks()[0].id, id.unwrap_or(EventId([0; 16])));
+        assert_eq!(out.marks()[0].id, ID);
         (String::from_utf8(out.documents().to_vec()).expect("UTF-8"), result)
     }
 
     #[track_caller]
-    fn check_with(text: &str, fields: &Fields, tags: &[&str], want: &str) {
-        let (document, _) = spliced(text, fields, tags, Some(ID));
+    fn check_with(text: &str, fields: &Fields, tags: Tags, want: &str) {
+        let (document, _) = spliced(text, fields, tags);
         assert_eq!(document, want.replace("<added>", ADDED) + "\n");
         serde_json::from_str::<IgnoredAny>(&document).expect("a document is JSON");
     }
 
     #[track_caller]
     fn check(text: &str, want: &str) {
-        check_with(text, &Fields::new(), &[], want);
+        check_with(text, &Fields::new(), Tags::NONE, want);
     }
 
     #[test]
@@ -420,18 +366,18 @@ mod tests {
         check("{ }", "{<added> }");
         check(" {\"a\":1} ", "{\"a\":1,<added>}");
         check("{\"a\":{} }", "{\"a\":{},<added> }");
-        check_with("{\"a\":1}", &fields(&[("x", "[1]"), ("y", "\"z\"")]), &[], "{\"a\":1,<added>,\"x\":[1],\"y\":\"z\"}");
+        check_with("{\"a\":1}", &fields(&[("x", "[1]"), ("y", "\"z\"")]), Tags::NONE, "{\"a\":1,<added>,\"x\":[1],\"y\":\"z\"}");
     }
 
     #[test]
     fn what_the_event_has_wins() {
         let own = r#"{"@version":"2","@timestamp":"2020-01-01T00:00:00+01:00","event.id":7,"Environment":null}"#;
-        let (document, result) = spliced(own, &fields(&[("Environment", "\"ci\"")]), &[], Some(ID));
+        let (document, result) = spliced(own, &fields(&[("Environment", "\"ci\"")]), Tags::NONE);
         assert_eq!(document, format!("{own}\n"));
         assert_eq!(result, Spliced { time: 1_577_833_200_000_000, timestamp_renamed: false });
         let escaped =
             r#"{"\u0040version":"2","@tim\u0065stamp":"2020-01-01T00:00:00\u005a","event\u002eid":7,"\u0045nvironment":0}"#;
-        let (document, result) = spliced(escaped, &fields(&[("Environment", "1"), ("x", "2")]), &[], Some(ID));
+        let (document, result) = spliced(escaped, &fields(&[("Environment", "1"), ("x", "2")]), Tags::NONE);
         assert_eq!(document, format!("{},\"x\":2}}\n", &escaped[..escaped.len() - 1]));
         assert_eq!(result.time, 1_577_836_800_000_000);
     }
@@ -442,8 +388,7 @@ mod tests {
             let mut scan = Scan::new();
             scan.scan(text.as_bytes(), 0, text.len()).expect("JSON");
             let mut out = BatchBuilder::default();
-            let envelope = Envelope { received: RECEIVED, received_text: &format_millis(RECEIVED), id: None };
-            let _ = pass(&scan, text.as_bytes(), &envelope, &mut out);
+            let _ = pass(&scan, text.as_bytes(), RECEIVED, &mut out);
             String::from_utf8(out.documents().to_vec()).expect("UTF-8")
         };
         assert_eq!(scanned("{}"), "{}\n");
@@ -464,15 +409,18 @@ mod tests {
             r#"{"_@timestamp":0,"@timestamp":1,"tags":[ ]}"#,
             r#"{"_@timestamp":0,"_@timestamp":1,"tags":[ "_timestampparsefailure"],<added>}"#,
         );
-        let (_, result) = spliced("{\"@timestamp\":1}", &Fields::new(), &[], None);
+        let (_, result) = spliced("{\"@timestamp\":1}", &Fields::new(), Tags::NONE);
         assert_eq!(result, Spliced { time: RECEIVED, timestamp_renamed: true });
     }
 
     #[test]
     fn the_last_of_several_timestamps_decides() {
-        let (document, result) =
-            spliced(r#"{"@timestamp":"x","@timestamp":"2020-01-01T00:00:00Z","@version":1}"#, &Fields::new(), &[], None);
-        assert_eq!(document, "{\"@timestamp\":\"x\",\"@timestamp\":\"2020-01-01T00:00:00Z\",\"@version\":1}\n");
+        let (document, result) = spliced(
+            r#"{"@timestamp":"x","@timestamp":"2020-01-01T00:00:00Z","@version":1,"event.id":0}"#,
+            &Fields::new(),
+            Tags::NONE,
+        );
+        assert_eq!(document, "{\"@timestamp\":\"x\",\"@timestamp\":\"2020-01-01T00:00:00Z\",\"@version\":1,\"event.id\":0}\n");
         assert_eq!(result.time, 1_577_836_800_000_000);
         check(
             r#"{"@timestamp":"2020-01-01T00:00:00Z","tags":[],"@timestamp":"x"}"#,
@@ -483,20 +431,16 @@ mod tests {
     #[test]
     fn tags_asked_for_are_added_to_what_there_is() {
         let none = Fields::new();
-        let tags = ["_invalid_utf8", "a\"b"];
-        check_with("{}", &none, &tags, r#"{<added>,"tags":["_invalid_utf8","a\"b"]}"#);
-        check_with(r#"{"tags":"x"}"#, &none, &tags, r#"{"tags":["x","_invalid_utf8","a\"b"],<added>}"#);
-        check_with(r#"{"tags":{"x":[]},"a":1}"#, &none, &tags[..1], r#"{"tags":[{"x":[]},"_invalid_utf8"],"a":1,<added>}"#);
-        check_with(
-            r#"{"tags":[1],"t\u0061gs":[2 ]}"#,
-            &none,
-            &tags[..1],
-            r#"{"tags":[1],"t\u0061gs":[2 ,"_invalid_utf8"],<added>}"#,
-        );
+        let one = Tags::NONE.with(Tag::InvalidUtf8);
+        let two = one.with(Tag::Unterminated);
+        check_with("{}", &none, two, r#"{<added>,"tags":["_invalid_utf8","unterminated"]}"#);
+        check_with(r#"{"tags":"x"}"#, &none, two, r#"{"tags":["x","_invalid_utf8","unterminated"],<added>}"#);
+        check_with(r#"{"tags":{"x":[]},"a":1}"#, &none, one, r#"{"tags":[{"x":[]},"_invalid_utf8"],"a":1,<added>}"#);
+        check_with(r#"{"tags":[1],"t\u0061gs":[2 ]}"#, &none, one, r#"{"tags":[1],"t\u0061gs":[2 ,"_invalid_utf8"],<added>}"#);
         let fields = fields(&[("x", "1"), ("tags", "[\"elb\"]"), ("y", "2")]);
-        check_with("{}", &fields, &[], r#"{<added>,"x":1,"tags":["elb"],"y":2}"#);
-        check_with("{}", &fields, &tags[..1], r#"{<added>,"x":1,"tags":["elb","_invalid_utf8"],"y":2}"#);
-        check_with(r#"{"tags":[]}"#, &fields, &tags[..1], r#"{"tags":["_invalid_utf8"],<added>,"x":1,"y":2}"#);
+        check_with("{}", &fields, Tags::NONE, r#"{<added>,"x":1,"tags":["elb"],"y":2}"#);
+        check_with("{}", &fields, one, r#"{<added>,"x":1,"tags":["elb","_invalid_utf8"],"y":2}"#);
+        check_with(r#"{"tags":[]}"#, &fields, one, r#"{"tags":["_invalid_utf8"],<added>,"x":1,"y":2}"#);
     }
 
     #[test]
@@ -513,12 +457,12 @@ mod tests {
         let chunk = b"{\"a\":1}\n{}\n{\"@timestamp\":0}\n";
         let mut scan = Scan::new();
         let mut out = BatchBuilder::default();
-        let envelope = Envelope { received: RECEIVED, received_text: &format_millis(RECEIVED), id: None };
+        let envelope = Envelope { received: Received::at(RECEIVED), id: ID };
         for (start, end) in [(0, 7), (8, 10), (11, 27)] {
             scan.scan(chunk, start, end).expect("JSON");
-            let _ = splice(&scan, chunk, &envelope, &Fields::new(), &[], &mut out);
+            let _ = splice(&scan, chunk, &envelope, &Fields::new(), Tags::NONE, &mut out);
         }
-        let added = format!("\"@version\":\"1\",\"@timestamp\":\"{RECEIVED_TEXT}\"");
+        let added = ADDED;
         let want =
             format!("{{\"a\":1,{added}}}\n{{{added}}}\n{{\"_@timestamp\":0,{added},\"tags\":[\"_timestampparsefailure\"]}}\n");
         assert_eq!(std::str::from_utf8(out.documents()), Ok(want.as_str()));
@@ -592,12 +536,13 @@ mod tests {
     }
 
     /// The rules once more, on a list of members instead of on bytes.
-    fn model(mut members: Vec<Made>, fields: &[(&str, &str)], asked: &[&str]) -> (String, Spliced) {
+    fn model(mut members: Vec<Made>, fields: &[(&str, &str)], asked: Tags) -> (String, Spliced) {
         let last = |members: &[Made], name: &str| members.iter().rposition(|member| member.name == name);
         let stamp = last(&members, "@timestamp").map(|index| members[index].value.clone());
         let time = stamp.as_ref().and_then(|value| parse_iso8601(value.strip_prefix('"')?.strip_suffix('"')?.as_bytes()));
         let renamed = stamp.is_some() && time.is_none();
-        let mut tags = asked.to_vec();
+        let tags = if renamed { asked.with(Tag::TimestampParseFailure) } else { asked };
+        let tags: Vec<&str> = tags.iter().map(Tag::label).collect();
         let mut added: Vec<(String, String)> = Vec::new();
         if last(&members, "@version").is_none() {
             added.push(("@version".to_owned(), "\"1\"".to_owned()));
@@ -614,7 +559,6 @@ mod tests {
             }
         }
         if renamed {
-            tags.push("_timestampparsefailure");
             for member in members.iter_mut().filter(|member| member.name == "@timestamp") {
                 member.written.insert(1, '_');
             }
@@ -640,15 +584,15 @@ mod tests {
         fn any_object_becomes_what_the_rules_say(
             members in proptest::collection::vec(member(), 0..12),
             static_tags in proptest::option::of(prop_oneof![Just("\"elb\""), Just("[]"), Just("[1]")]),
-            asked in prop_oneof![4 => Just(vec![]), 1 => Just(vec!["_invalid_utf8"]), 1 => Just(vec!["a", "b"])],
+            asked in prop_oneof![4 => Just(Tags::NONE), 1 => Just(Tags::NONE.with(Tag::InvalidUtf8)), 1 => Just(Tags::NONE.with(Tag::InvalidUtf8).with(Tag::Unterminated))],
         ) {
             let mut pairs = vec![("Environment", "\"ci\""), ("q", "{\"a\":[true]}")];
             pairs.extend(static_tags.map(|value| ("tags", value)));
             let text = text_of(&members, "");
-            let (document, result) = spliced(&text, &fields(&pairs), &asked, Some(ID));
+            let (document, result) = spliced(&text, &fields(&pairs), asked);
             prop_assert!(serde_json::from_str::<Value>(&document).is_ok(), "{}", document);
             prop_assert_eq!(document.find('\n'), Some(document.len() - 1));
-            let (want, want_result) = model(members, &pairs, &asked);
+            let (want, want_result) = model(members, &pairs, asked);
             prop_assert_eq!(document, want);
             prop_assert_eq!(result, want_result);
         }

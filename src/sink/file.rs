@@ -4,6 +4,7 @@
 //! stands there half or twice. It refuses to touch bytes it has not written itself: a line that an earlier process left
 //! half is ended with a newline, not removed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -263,7 +264,7 @@ fn beside(path: &Path, suffix: &[u8]) -> PathBuf {
     let mut name = path.as_os_str().as_bytes().to_vec();
     name.push(b'.');
     name.extend_from_slice(suffix);
-    PathBuf::from(std::ffi::OsString::from_vec(name))
+    PathBuf::from(OsString::from_vec(name))
 }
 
 /// What a rotated file's suffix sorts by, `None` for a suffix that is not ours.

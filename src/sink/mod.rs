@@ -4,6 +4,7 @@
 //! to know where events came from, and never looks into a document.
 
 mod blocking;
+mod connect;
 mod error;
 mod file;
 mod logstash_tcp;

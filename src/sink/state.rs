@@ -4,6 +4,7 @@
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -62,8 +63,8 @@ pub struct SinkCounts {
     pub events_retried: u64,
     /// Bytes of documents written, those sent again included.
     pub bytes_written: u64,
-    /// Connections made, or files opened.
-    pub opened: u64,
+    /// Connections made; none for sinks that have none.
+    pub connections: u64,
     /// Attempts that failed and connections that broke.
     pub failures: u64,
 }
@@ -76,8 +77,10 @@ pub struct SinkState {
     events_delivered: AtomicU64,
     events_retried: AtomicU64,
     bytes_written: AtomicU64,
-    opened: AtomicU64,
+    connections: AtomicU64,
     failures: AtomicU64,
+    /// Whether it has failed and not delivered since.
+    failing: AtomicBool,
     last_error: Mutex<Option<LastError>>,
 }
 
@@ -90,8 +93,9 @@ impl SinkState {
             events_delivered: AtomicU64::new(0),
             events_retried: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
-            opened: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            failing: AtomicBool::new(false),
             last_error: Mutex::new(None),
         }
     }
@@ -112,7 +116,7 @@ impl SinkState {
             events_delivered: self.events_delivered.load(Ordering::Relaxed),
             events_retried: self.events_retried.load(Ordering::Relaxed),
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
-            opened: self.opened.load(Ordering::Relaxed),
+            connections: self.connections.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
         }
     }
@@ -134,8 +138,8 @@ impl SinkState {
         self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn opened(&self) {
-        self.opened.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn connected(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn connecting(&self) {
@@ -145,6 +149,7 @@ impl SinkState {
     /// Notes that the destination takes events. `peer` is where to, for the log.
     pub(super) fn delivering(&self, peer: &str) {
         if self.change(Condition::Delivering) != Condition::Delivering {
+            self.failing.store(false, Ordering::Relaxed);
             tracing::info!(sink = self.name, peer, "sink is delivering");
         }
     }
@@ -156,14 +161,14 @@ impl SinkState {
         }
     }
 
-    /// Notes a failure. Of several in a row only the first is worth a warning, unless the words change.
+    /// Notes a failure. Of several alike in a row only the first is worth a warning.
     pub(super) fn failed(&self, error: &SinkError) {
         self.change(Condition::Failed);
         self.failures.fetch_add(1, Ordering::Relaxed);
         let (words, remedy) = (error.words(), error.remedy());
         let text = format!("{words}; {remedy}");
         let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = last.as_ref().is_some_and(|last| last.text == text);
+        let again = self.failing.swap(true, Ordering::Relaxed) && last.as_ref().is_some_and(|last| last.text == text);
         *last = Some(LastError { text, at: now() });
         drop(last);
         if again {
