@@ -40,7 +40,7 @@ fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder)
     let received = Received::at(1_709_251_200_000_000);
     let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
     for (start, end) in lines(text) {
-        let envelope = with_id.then(|| Envelope { received, id: ids.next() });
+        let envelope = with_id.then(|| Envelope { received, id: ids.draw() });
         let context = Context { style: &style, only: None, envelope, tags: Tags::NONE };
         parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
         if out.bytes() > BATCH_BYTES {
@@ -64,7 +64,7 @@ fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
         "id" => {
             let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
             for _ in lines(text) {
-                black_box(ids.next().hex());
+                black_box(ids.draw().hex());
             }
         }
         "aws" => documents(text, Schema::Aws, false, out),

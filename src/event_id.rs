@@ -85,7 +85,7 @@ impl ArrivalIds {
 
     /// The next event's id.
     #[inline]
-    pub fn next(&mut self) -> EventId {
+    pub fn draw(&mut self) -> EventId {
         self.message[24..].copy_from_slice(&self.next.to_le_bytes());
         self.next = self.next.wrapping_add(1);
         let [low, high] = HighwayHasher::new(Key(self.key)).hash128(&self.message);
@@ -109,9 +109,9 @@ mod tests {
         let mut seen = std::collections::HashSet::new();
         let (mut one, mut two, mut again) = (ids(1), ids(2), ids(1));
         for _ in 0..10_000 {
-            let id = one.next();
-            assert!(seen.insert(id) && seen.insert(two.next()));
-            assert_eq!(id, again.next());
+            let id = one.draw();
+            assert!(seen.insert(id) && seen.insert(two.draw()));
+            assert_eq!(id, again.draw());
         }
     }
 
@@ -121,7 +121,7 @@ mod tests {
         let mut ids = ids(7);
         let text = |id: EventId| String::from_utf8(id.hex().to_vec()).expect("ASCII");
         assert_eq!(
-            [text(ids.next()), text(ids.next())],
+            [text(ids.draw()), text(ids.draw())],
             ["735de64ad96cdc9cbbfaa6904a3e9a3d", "34f12a10b22bacff3e501f152bfa6313"]
         );
     }

@@ -184,7 +184,7 @@ impl Source {
         for (at, path) in paths(&self.code).into_iter().filter(|_| !own.is_empty()) {
             let names: Vec<&str> = path.split("::").collect();
             let climbs = names.iter().take_while(|name| **name == "super").count();
-            let in_tests = usize::from(self.code[at..].as_bytes()[0] != self.shipped[at..].as_bytes()[0]);
+            let in_tests = usize::from(self.code.as_bytes()[at] != self.shipped.as_bytes()[at]);
             let name = match names[0] {
                 "crate" => names.get(1),
                 "super" if climbs == own.len() + in_tests => names.get(climbs),
@@ -311,7 +311,7 @@ fn complain_of_links(path: &str, text: &str, exists: &dyn Fn(&str) -> bool, comp
         for part in line.split("](").skip(1).filter(|_| !fenced) {
             let target = part.split([')', '#', ' ']).next().unwrap_or_default();
             let elsewhere = target.is_empty() || target.contains("://") || target.starts_with("mailto:");
-            if !elsewhere && !exists(&format!("{folder}/{target}").trim_start_matches('/').to_owned()) {
+            if !elsewhere && !exists(format!("{folder}/{target}").trim_start_matches('/')) {
                 complaints.push(format!("{path}:{}: the link to {target} leads nowhere: mend or remove it", number + 1));
             }
         }

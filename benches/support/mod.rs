@@ -5,16 +5,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 /// A small generator of repeatable numbers (SplitMix64).
-pub struct Draw(u64);
+pub(crate) struct Draw(u64);
 
 impl Draw {
     /// Starts at a seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,19 +23,19 @@ impl Draw {
     }
 
     /// A number from zero up to, not including, `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
     /// One of these.
-    pub fn one_of<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(crate) fn one_of<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len() as u64) as usize]
     }
 }
 
 /// `count` ALB access-log lines of 30 fields, about 580 bytes each, in one text.
 #[allow(dead_code, reason = "each bench uses its part")]
-pub fn alb_lines(count: usize) -> Vec<u8> {
+pub(crate) fn alb_lines(count: usize) -> Vec<u8> {
     const AGENTS: [&str; 6] = [
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36",
         "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1 Mobile/15E148 Safari/604.1",
@@ -92,7 +92,7 @@ pub fn alb_lines(count: usize) -> Vec<u8> {
 
 /// The median duration of `runs` calls, after one that does not count.
 #[allow(dead_code, reason = "each bench uses its part")]
-pub fn median(runs: usize, mut work: impl FnMut()) -> Duration {
+pub(crate) fn median(runs: usize, mut work: impl FnMut()) -> Duration {
     work();
     let mut times: Vec<_> = (0..runs)
         .map(|_| {

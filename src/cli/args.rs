@@ -23,9 +23,9 @@ use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::config::source::LINE_BYTES_DEFAULT;
 use crate::elb::Schema;
-use crate::pipeline::parse::Format;
-use crate::pipeline::parse::OnReject;
-use crate::pipeline::parse::ParsePlan;
+use crate::pipeline::plan::Format;
+use crate::pipeline::plan::OnReject;
+use crate::pipeline::plan::ParsePlan;
 
 /// What to do, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]

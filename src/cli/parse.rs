@@ -27,7 +27,7 @@ use crate::json::envelope::Received;
 use crate::pipeline::feed::now;
 use crate::pipeline::parse::LineParser;
 use crate::pipeline::parse::Look;
-use crate::pipeline::parse::ParsePlan;
+use crate::pipeline::plan::ParsePlan;
 
 /// Exit status when some lines were rejected.
 const EXIT_REJECTS: u8 = 1;

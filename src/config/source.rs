@@ -21,9 +21,9 @@ use crate::config::reader::Written;
 use crate::config::report::Origin;
 use crate::config::words::Words;
 use crate::elb::Schema;
-use crate::pipeline::parse::Format;
-use crate::pipeline::parse::OnReject;
-use crate::pipeline::parse::ParsePlan;
+use crate::pipeline::plan::Format;
+use crate::pipeline::plan::OnReject;
+use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourcePlan;
 use crate::source::tcp::TcpSourcePlan;
 

@@ -154,8 +154,7 @@ impl<'a> Writer<'a> {
         let mut read = start;
         let mut write = self.at;
         self.at = self.at.wrapping_add(end.wrapping_sub(start));
-        loop {
-            let Some(step) = from.get(read..read.wrapping_add(STEP)) else { break };
+        while let Some(step) = from.get(read..read.wrapping_add(STEP)) {
             self.buf[write..write.wrapping_add(STEP)].copy_from_slice(step);
             read = read.wrapping_add(STEP);
             write = write.wrapping_add(STEP);

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod feed;
 pub mod overview;
 pub mod parse;
+pub mod plan;
 pub mod pool;
 mod preamble;
 pub mod relay;

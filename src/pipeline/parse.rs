@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::plan::Format;
+use super::plan::OnReject;
+use super::plan::ParsePlan;
 use super::preamble;
 use super::preamble::Preamble;
 use super::text;
@@ -19,7 +22,6 @@ use crate::elb::Schema;
 use crate::elb::Style;
 use crate::elb::detect;
 use crate::elb::detect::Shape;
-use crate::elb::format::Kind;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
 use crate::enrich::fields::Fields;
@@ -36,97 +38,6 @@ use crate::json::scan::Scan;
 use crate::json::splice;
 use crate::tally::Origin;
 use crate::tally::Tally;
-
-/// How a source's lines become documents, as decided.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ParsePlan {
-    /// What the lines are.
-    pub format: Format,
-    /// What the documents look like.
-    pub schema: Schema,
-    /// What becomes of a line no parser takes.
-    pub on_reject: OnReject,
-    /// Static fields in the order they were written, each name once; values are strings, numbers and booleans.
-    pub fields: Vec<(String, Value)>,
-    /// Longest line that is parsed.
-    pub line_bytes_max: usize,
-    /// Leave out what the relay adds: `@timestamp`, `@version`, `event.id`.
-    pub bare: bool,
-}
-
-/// What a source's lines are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Decided per line: JSON, a known ELB shape, or text.
-    Auto,
-    /// Any ELB kind, or JSON; everything else is a reject.
-    Elb,
-    /// ALB access logs.
-    Alb,
-    /// Classic Load Balancer access logs.
-    Classic,
-    /// JSON objects, or arrays of them.
-    Json,
-    /// Text as it is.
-    Text,
-}
-
-impl Format {
-    /// All of them, in the order they are listed to people.
-    pub const ALL: [Self; 6] = [Self::Auto, Self::Elb, Self::Alb, Self::Classic, Self::Json, Self::Text];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Elb => "elb",
-            Self::Alb => "alb",
-            Self::Classic => "classic",
-            Self::Json => "json",
-            Self::Text => "text",
-        }
-    }
-
-    /// The format a word stands for.
-    pub fn from_label(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.label() == word)
-    }
-
-    const fn only(self) -> Option<Kind> {
-        match self {
-            Self::Alb => Some(Kind::Alb),
-            Self::Classic => Some(Kind::Classic),
-            Self::Auto | Self::Elb | Self::Json | Self::Text => None,
-        }
-    }
-}
-
-/// What becomes of a line no parser takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnReject {
-    /// It becomes a document with the raw line in `message` and a tag.
-    Tag,
-    /// It is dropped and counted.
-    Drop,
-}
-
-impl OnReject {
-    /// All of them, in the order they are listed to people.
-    pub const ALL: [Self; 2] = [Self::Tag, Self::Drop];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Tag => "tag",
-            Self::Drop => "drop",
-        }
-    }
-
-    /// The choice a word stands for.
-    pub fn from_label(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|choice| choice.label() == word)
-    }
-}
 
 /// How documents of one source or connection look, rendered once.
 #[derive(Debug)]
@@ -329,7 +240,7 @@ impl LineParser {
 
     #[inline(always)]
     fn envelope(&mut self, received: Received) -> Option<Envelope> {
-        if self.bare { None } else { Some(Envelope { received, id: self.ids.next() }) }
+        if self.bare { None } else { Some(Envelope { received, id: self.ids.draw() }) }
     }
 
     /// Takes a preamble; `false`: the line is none.
@@ -420,5 +331,5 @@ fn splice_object(
     if bare {
         return splice::pass(scan, chunk, received.micros, out).timestamp_renamed;
     }
-    splice::splice(scan, chunk, &Envelope { received, id: ids.next() }, &look.fields, tags, out).timestamp_renamed
+    splice::splice(scan, chunk, &Envelope { received, id: ids.draw() }, &look.fields, tags, out).timestamp_renamed
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::intake::IntakePermit;
 
 /// Bytes of a pooled buffer: what 64 KiB of lines become at two to three times their size, with some room.
-pub(crate) const BUFFER_BYTES: usize = 192 * 1024;
+pub const BUFFER_BYTES: usize = 192 * 1024;
 
 /// A bounded stock of initialised buffers. Clones are the same stock.
 #[derive(Clone, Debug)]

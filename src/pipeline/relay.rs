@@ -23,7 +23,7 @@ use super::feed::LineFeed;
 use super::overview::Overview;
 use super::parse::LineParser;
 use super::parse::Look;
-use super::parse::ParsePlan;
+use super::plan::ParsePlan;
 use super::pool::Pool;
 use crate::batch::SourceId;
 use crate::buffer::Buffer;
