@@ -20,7 +20,7 @@ use elbow::json::envelope::Envelope;
 use elbow::json::envelope::Received;
 use elbow::json::envelope::Tags;
 
-const STEPS: [&str; 6] = ["split", "tokenise", "id", "aws", "aws+id", "classic+id"];
+const STEPS: [&str; 7] = ["none", "split", "tokenise", "id", "aws", "aws+id", "classic+id"];
 
 /// Documents are collected up to this size and thrown away, as a sink would free them.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -52,6 +52,7 @@ fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder)
 
 fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
     match name {
+        "none" => {}
         "split" => {
             black_box(lines(text).map(|(start, end)| end - start).sum::<usize>());
         }
@@ -85,7 +86,7 @@ fn main() {
     let count = 100_000;
     let text = support::alb_lines(count);
     println!("{count} lines of {} bytes", text.len() / count);
-    for name in STEPS {
+    for name in STEPS.into_iter().skip(1) {
         let time = support::median(15, || step(name, &text, &mut out));
         println!(
             "{name:12} {:6.2} GB/s {:6.0} ns a line",

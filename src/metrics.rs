@@ -28,6 +28,8 @@ pub enum ConnectionEnd {
     Reset,
     /// It sent nothing for too long.
     Idle,
+    /// Its unfinished line found no room in the memory set aside for such lines.
+    Memory,
     /// The relay stopped, and the sender had not closed it by the deadline.
     Stopped,
     /// Our own fault.
@@ -36,7 +38,7 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Closed, Self::Reset, Self::Idle, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 6] = [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::Stopped, Self::Panicked];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -44,6 +46,7 @@ impl ConnectionEnd {
             Self::Closed => "closed",
             Self::Reset => "reset",
             Self::Idle => "idle",
+            Self::Memory => "memory",
             Self::Stopped => "stopped",
             Self::Panicked => "panicked",
         }

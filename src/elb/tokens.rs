@@ -107,29 +107,27 @@ impl Tokens {
     #[inline]
     pub fn cut_plain(&mut self, chunk: &[u8], start: usize, end: usize) -> bool {
         assert!(start <= end && end <= chunk.len(), "a line lies inside its chunk");
-        let mut scan =
-            Scan { count: 0, in_quotes: 0, behind_space: 1, behind_close: 0, behind_backslash: 0, escapes: 0, high: 0, odd: 0 };
+        let mut scan = Scan::new();
         self.starts[0] = start as u32;
         let mut at = start;
-        while at < end {
-            let left = end.wrapping_sub(at);
-            let block = Block::load(chunk, at, left);
-            let mut separators = scan.step(&block);
-            let mut count = scan.count;
-            while separators != 0 {
-                let space = at.wrapping_add(separators.trailing_zeros() as usize) as u32;
-                self.ends[count % PLACES] = space;
-                self.starts[count.wrapping_add(1) % PLACES] = space.wrapping_add(1);
-                count = count.wrapping_add(1);
-                separators &= separators.wrapping_sub(1);
-            }
-            if count >= PLACES {
+        while end.wrapping_sub(at) > BLOCK {
+            let Some(bytes) = chunk.get(at..at.wrapping_add(BLOCK)) else { break };
+            let block = Block::classify(bytes.try_into().expect("the range is one block long"));
+            let separators = scan.step(&block, u64::MAX);
+            if !self.take(&mut scan, separators, at) {
                 return false;
             }
-            scan.count = count;
             at = at.wrapping_add(BLOCK);
         }
-        if scan.odd | scan.in_quotes | scan.behind_space != 0 {
+        let left = end.wrapping_sub(at);
+        if left == 0 {
+            return false;
+        }
+        let valid = u64::MAX >> (BLOCK.wrapping_sub(left));
+        let separators = scan.step(&Block::last(chunk, at).masked(valid), valid);
+        // A line that ends in a space, or inside quotes, is not for this pass.
+        let ends_in_space = separators >> left.wrapping_sub(1);
+        if !self.take(&mut scan, separators, at) || scan.odd | scan.in_quotes | ends_in_space != 0 {
             return false;
         }
         self.ends[scan.count % PLACES] = end as u32;
@@ -141,16 +139,31 @@ impl Tokens {
         true
     }
 
+    /// Takes the tokens that the separators of a block at `at` divide; `false`: there are more than places.
+    #[inline(always)]
+    fn take(&mut self, scan: &mut Scan, mut separators: u64, at: usize) -> bool {
+        let mut count = scan.count;
+        while separators != 0 {
+            let space = at.wrapping_add(separators.trailing_zeros() as usize) as u32;
+            self.ends[count % PLACES] = space;
+            count = count.wrapping_add(1);
+            self.starts[count % PLACES] = space.wrapping_add(1);
+            separators &= separators.wrapping_sub(1);
+        }
+        scan.count = count;
+        count < PLACES
+    }
+
     /// Takes the outer quotes off the tokens that have them.
     #[inline(always)]
     fn strip_quotes(&mut self, chunk: &[u8]) {
         let mut quoted = 0;
-        for place in 0..self.len {
-            let start = self.starts[place];
-            let has = u32::from(chunk[start as usize] == b'"');
-            self.starts[place] = start.wrapping_add(has);
-            self.ends[place] = self.ends[place].wrapping_sub(has);
-            quoted |= u64::from(has) << place;
+        let len = self.len.min(PLACES);
+        for (start, end) in self.starts[..len].iter_mut().zip(&mut self.ends[..len]).rev() {
+            let has = u32::from(chunk.get(*start as usize) == Some(&b'"'));
+            *start = start.wrapping_add(has);
+            *end = end.wrapping_sub(has);
+            quoted = quoted << 1 | u64::from(has);
         }
         self.quoted = quoted;
     }
@@ -228,80 +241,118 @@ struct Scan {
 }
 
 impl Scan {
-    /// The separators of a block.
+    fn new() -> Self {
+        Self { count: 0, in_quotes: 0, behind_space: 1, behind_close: 0, behind_backslash: 0, escapes: 0, high: 0, odd: 0 }
+    }
+
+    /// The separators of a block; `valid` has one bit for each byte that belongs to the line.
     #[inline(always)]
-    fn step(&mut self, block: &Block) -> u64 {
+    fn step(&mut self, block: &Block, valid: u64) -> u64 {
         let quoted = prefix_xor(block.quote) ^ self.in_quotes;
         let separators = block.space & !quoted;
         let opens = block.quote & quoted;
         let closes = block.quote & !quoted;
         let behind_space = (separators << 1) | self.behind_space;
         let behind_close = (closes << 1) | self.behind_close;
-        let behind_backslash = (block.backslash << 1) | self.behind_backslash;
-        self.odd |= (opens & !behind_space)
-            | (behind_close & !separators & block.valid)
-            | (separators & behind_space)
-            | (behind_backslash & (block.quote | block.backslash));
-        let escapes = block.backslash | block.control;
-        if escapes != 0 {
-            self.escapes = self.escapes.wrapping_add(escapes.count_ones());
+        self.odd |= (opens & !behind_space) | (behind_close & !separators & valid) | (separators & behind_space);
+        if block.has_rare | (self.behind_backslash != 0) {
+            self.step_rare(block);
         }
-        self.high |= block.high;
         self.in_quotes = ((quoted as i64) >> 63) as u64;
-        // Behind the line's last byte nothing follows; the last bit of a short block is zero, as it should be then.
-        self.behind_space =
-            if block.valid == u64::MAX { separators >> 63 } else { separators >> block.valid.count_ones().wrapping_sub(1) & 1 };
+        self.behind_space = separators >> 63;
         self.behind_close = closes >> 63;
-        self.behind_backslash = block.backslash >> 63;
         separators
+    }
+
+    /// The bytes that most blocks have none of.
+    #[inline(always)]
+    fn step_rare(&mut self, block: &Block) {
+        let behind_backslash = (block.backslash << 1) | self.behind_backslash;
+        self.odd |= behind_backslash & (block.quote | block.backslash);
+        self.escapes = self.escapes.wrapping_add((block.backslash | block.control).count_ones());
+        self.high |= block.high;
+        self.behind_backslash = block.backslash >> 63;
     }
 }
 
 /// The classes of 64 bytes.
+#[derive(Default)]
 struct Block {
     space: u64,
     quote: u64,
+    /// Whether one of the next three has a bit; they are filled in only then.
+    has_rare: bool,
     backslash: u64,
     control: u64,
     high: u64,
-    /// One bit for each byte that belongs to the line.
-    valid: u64,
 }
 
 impl Block {
+    /// The classes of what is left of the chunk at `at`, zeros behind it.
     #[inline(always)]
-    fn load(chunk: &[u8], at: usize, left: usize) -> Self {
+    fn last(chunk: &[u8], at: usize) -> Self {
         match chunk.get(at..at.wrapping_add(BLOCK)) {
-            Some(bytes) => Self::classify(bytes.try_into().expect("the range is one block long"), left),
+            Some(bytes) => Self::classify(bytes.try_into().expect("the range is one block long")),
             None => {
                 let mut bytes = [0; BLOCK];
                 let there = &chunk[at..];
                 bytes[..there.len()].copy_from_slice(there);
-                Self::classify(&bytes, left)
+                Self::classify(&bytes)
             }
         }
     }
 
     #[inline(always)]
-    fn classify(bytes: &[u8; BLOCK], left: usize) -> Self {
-        let valid = if left >= BLOCK { u64::MAX } else { (1u64 << left).wrapping_sub(1) };
-        let mut block = Self { space: 0, quote: 0, backslash: 0, control: 0, high: 0, valid };
+    fn classify(bytes: &[u8; BLOCK]) -> Self {
+        let mut block = Self::default();
+        let mut rare = u8x16::splat(0);
         for (lane, sixteen) in bytes.as_chunks::<16>().0.iter().enumerate() {
             let text = u8x16::new(*sixteen);
-            let place = |mask: u8x16| u64::from(mask.to_bitmask()) << (16 * lane);
-            block.space |= place(text.simd_eq(u8x16::splat(b' ')));
-            block.quote |= place(text.simd_eq(u8x16::splat(b'"')));
-            block.backslash |= place(text.simd_eq(u8x16::splat(b'\\')));
-            block.control |= place(text.min(u8x16::splat(0x1f)).simd_eq(text));
-            block.high |= place(text);
+            block.space |= place(text.simd_eq(u8x16::splat(b' ')), lane);
+            block.quote |= place(text.simd_eq(u8x16::splat(b'"')), lane);
+            rare |= is_backslash(text) | is_control(text) | text;
         }
-        block.space &= valid;
-        block.quote &= valid;
-        block.backslash &= valid;
-        block.control &= valid;
-        block.high &= valid;
+        if rare.to_bitmask() != 0 {
+            block.classify_rare(bytes);
+        }
         block
     }
+
+    #[inline(never)]
+    fn classify_rare(&mut self, bytes: &[u8; BLOCK]) {
+        self.has_rare = true;
+        for (lane, sixteen) in bytes.as_chunks::<16>().0.iter().enumerate() {
+            let text = u8x16::new(*sixteen);
+            self.backslash |= place(is_backslash(text), lane);
+            self.control |= place(is_control(text), lane);
+            self.high |= place(text, lane);
+        }
+    }
+
+    /// The same without what does not belong to the line.
+    #[inline(always)]
+    fn masked(mut self, valid: u64) -> Self {
+        for mask in [&mut self.space, &mut self.quote, &mut self.backslash, &mut self.control, &mut self.high] {
+            *mask &= valid;
+        }
+        self
+    }
+}
+
+/// The top bits of sixteen bytes, at the place of their lane among four.
+#[inline(always)]
+fn place(bytes: u8x16, lane: usize) -> u64 {
+    u64::from(bytes.to_bitmask()) << (16 * lane)
+}
+
+#[inline(always)]
+fn is_backslash(text: u8x16) -> u8x16 {
+    text.simd_eq(u8x16::splat(b'\\'))
+}
+
+#[inline(always)]
+fn is_control(text: u8x16) -> u8x16 {
+    text.min(u8x16::splat(0x1f)).simd_eq(text)
 }
 
 /// Each bit becomes the exclusive or of itself and all below it.

@@ -83,6 +83,9 @@ const HARD_DEADLINE: Duration = Duration::from_secs(30);
 /// How long sinks may take to notice that everything ends now.
 const SINK_GRACE: Duration = Duration::from_millis(500);
 
+/// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
+const UNFINISHED_PART: u64 = 4;
+
 /// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
 const POOL_BYTES_MAX: usize = 12 * 1024 * 1024;
 
@@ -215,10 +218,11 @@ impl Relay {
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
         }
         let pool = Pool::new(POOL_BYTES_MAX);
+        let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
         for (index, source) in open.into_iter().enumerate() {
             let id = SourceId(u16::try_from(index).expect("there are at most 256 sources"));
-            relay.start_source(source, id, ids(plan.id_key, nonce, id, &connections), &pool);
+            relay.start_source(source, id, ids(plan.id_key, nonce, id, &connections), &pool, &unfinished);
         }
         Ok(relay)
     }
@@ -229,6 +233,7 @@ impl Relay {
         id: SourceId,
         ids: impl Fn() -> ArrivalIds + Send + Sync + 'static,
         pool: &Pool,
+        unfinished: &Intake,
     ) {
         let OpenSource { plan: SourcePlan { tcp, parse }, listener, look } = source;
         let address = listener.local_addr().expect("a listener has an address");
@@ -241,7 +246,7 @@ impl Relay {
             LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone())
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
-        let source = TcpSource { plan: tcp, intake, buffer, metrics, make_feed };
+        let source = TcpSource { plan: tcp, intake, unfinished: unfinished.clone(), buffer, metrics, make_feed };
         self.source_tasks.spawn(source.run(listener, self.stop.watch()));
     }
 

@@ -50,6 +50,9 @@ pub const READ_BYTES: usize = 64 * 1024;
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
 
+/// An unfinished line up to this size is always kept; ordinary log lines are shorter.
+const SMALL_LINE_BYTES: u64 = 8 * 1024;
+
 /// Longest a source waits after it could not accept a connection, for example because descriptors ran out.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,10 @@ pub struct TcpSource<M> {
     pub plan: TcpSourcePlan,
     /// The memory budget.
     pub intake: Intake,
+    /// The part of it that unfinished lines may hold together, small ones aside. Nobody can say when such a line ends, so
+    /// waiting for one could last for ever, and a few slow senders would hold everybody back: what does not fit is cut
+    /// off instead.
+    pub unfinished: Intake,
     /// Where batches go.
     pub buffer: Buffer,
     /// What is counted.
@@ -130,6 +137,7 @@ where
             stream,
             feed: (self.make_feed)(),
             held: None,
+            held_large: None,
             last_read: Instant::now(),
             batches: Vec::new(),
         };
@@ -163,6 +171,8 @@ struct Connection<'a, M, F> {
     feed: F,
     /// What the unfinished line holds.
     held: Option<IntakePermit>,
+    /// The same, of the part for unfinished lines.
+    held_large: Option<IntakePermit>,
     last_read: Instant,
     batches: Vec<Batch>,
 }
@@ -237,8 +247,11 @@ impl<M, F: Feed> Connection<'_, M, F> {
         for _ in 0..READS_IN_A_ROW {
             let Some(mut permit) = self.admit(stop).await else { return Some(self.finish(false, ConnectionEnd::Stopped).await) };
             let read = self.read(&mut permit);
-            self.hold(permit);
+            let fits = self.hold(permit);
             self.append().await;
+            if !fits {
+                return Some(self.finish(false, ConnectionEnd::Memory).await);
+            }
             match read {
                 Read::Bytes(READ_BYTES) => {}
                 Read::Bytes(_) | Read::Nothing => return None,
@@ -277,13 +290,19 @@ impl<M, F: Feed> Connection<'_, M, F> {
         })
     }
 
-    /// Keeps of the permit what an unfinished line needs, and gives the rest back.
-    fn hold(&mut self, mut permit: IntakePermit) {
+    /// Keeps of the permit what an unfinished line needs, and gives the rest back; `false`: there is no memory for it.
+    fn hold(&mut self, mut permit: IntakePermit) -> bool {
         let bytes = self.feed.held_bytes() as u64;
         self.held = None;
+        self.held_large = None;
         if bytes > 0 {
             self.held = Some(permit.split(bytes));
         }
+        if bytes > SMALL_LINE_BYTES {
+            self.held_large = self.source.unfinished.try_admit(bytes);
+            return self.held_large.is_some();
+        }
+        true
     }
 
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
