@@ -87,7 +87,7 @@ const SINK_GRACE: Duration = Duration::from_millis(500);
 const UNFINISHED_PART: u64 = 4;
 
 /// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
-const POOL_BYTES_MAX: usize = 12 * 1024 * 1024;
+const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
 
 /// Why a relay could not start.
 #[derive(Debug, Error)]
