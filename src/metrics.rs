@@ -3,6 +3,8 @@
 //! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
+mod source;
+
 use std::sync::Mutex;
 
 use prometheus::Encoder;
@@ -14,147 +16,12 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+pub use source::ConnectionEnd;
+pub use source::SourceMetrics;
+
 use crate::process::Process;
 use crate::tally::Origin;
 use crate::tally::REASONS;
-use crate::tally::Tally;
-
-/// How a connection of a source ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionEnd {
-    /// The sender closed it in order.
-    Closed,
-    /// The sender, or something between, reset it.
-    Reset,
-    /// It sent nothing for too long.
-    Idle,
-    /// Its unfinished line found no room in the memory set aside for such lines.
-    Memory,
-    /// The relay stopped, and the sender had not closed it by the deadline.
-    Stopped,
-    /// Our own fault.
-    Panicked,
-}
-
-impl ConnectionEnd {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::Stopped, Self::Panicked];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-            Self::Idle => "idle",
-            Self::Memory => "memory",
-            Self::Stopped => "stopped",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-/// The counters of one source.
-#[derive(Clone, Debug)]
-pub struct SourceMetrics {
-    received_bytes: IntCounter,
-    events: Vec<IntCounter>,
-    rejects: Vec<IntCounter>,
-    dropped_rejects: IntCounter,
-    dropped_at_stop: IntCounter,
-    blank: IntCounter,
-    control: IntCounter,
-    preambles: IntCounter,
-    preamble_members_ignored: IntCounter,
-    cut: IntCounter,
-    unknown_fields: IntCounter,
-    bad_times: IntCounter,
-    invalid_utf8: IntCounter,
-    skipped_bytes: IntCounter,
-    unfinished_bytes: IntCounter,
-    connections: IntCounter,
-    connections_open: IntGauge,
-    connections_ended: Vec<IntCounter>,
-    accept_errors: IntCounter,
-}
-
-impl SourceMetrics {
-    /// Adds the bytes of a read and what became of its lines.
-    pub fn read(&self, bytes: usize, tally: &Tally) {
-        self.received_bytes.inc_by(bytes as u64);
-        add_all(&self.events, &tally.events);
-        let rare = [
-            (&self.dropped_rejects, tally.dropped),
-            (&self.blank, tally.blank),
-            (&self.control, tally.control),
-            (&self.preambles, tally.preambles),
-            (&self.preamble_members_ignored, tally.preamble_members_ignored),
-            (&self.cut, tally.cut),
-            (&self.unknown_fields, tally.unknown_fields),
-            (&self.bad_times, tally.bad_times),
-            (&self.invalid_utf8, tally.invalid_utf8),
-        ];
-        for (counter, by) in rare {
-            if by > 0 {
-                counter.inc_by(by);
-            }
-        }
-        add_all(&self.rejects, &tally.rejects);
-    }
-
-    /// Adds events that came too late: the relay stopped before the buffer had room for them.
-    pub fn dropped_at_stop(&self, events: u64) {
-        self.dropped_at_stop.inc_by(events);
-    }
-
-    /// Events dropped because the relay stopped.
-    pub fn events_dropped_at_stop(&self) -> u64 {
-        self.dropped_at_stop.get()
-    }
-
-    /// Adds bytes of lines over the limit that were thrown away.
-    pub fn skipped(&self, bytes: u64) {
-        if bytes > 0 {
-            self.skipped_bytes.inc_by(bytes);
-        }
-    }
-
-    /// Adds bytes of a last line that never ended.
-    pub fn unfinished(&self, bytes: u64) {
-        if bytes > 0 {
-            self.unfinished_bytes.inc_by(bytes);
-        }
-    }
-
-    /// Counts a connection that was accepted.
-    pub fn connected(&self) {
-        self.connections.inc();
-        self.connections_open.inc();
-    }
-
-    /// Counts its end.
-    pub fn disconnected(&self, end: ConnectionEnd) {
-        self.connections_open.dec();
-        self.connections_ended[end as usize].inc();
-    }
-
-    /// Counts a connection that could not be accepted.
-    pub fn accept_failed(&self) {
-        self.accept_errors.inc();
-    }
-
-    /// Connections open now.
-    pub fn connections_open(&self) -> i64 {
-        self.connections_open.get()
-    }
-}
-
-fn add_all(counters: &[IntCounter], by: &[u64]) {
-    for (counter, &by) in counters.iter().zip(by) {
-        if by > 0 {
-            counter.inc_by(by);
-        }
-    }
-}
 
 /// Figures of a sink at one moment.
 #[derive(Clone, Debug, Default)]
@@ -403,6 +270,7 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tally::Tally;
 
     #[test]
     fn a_read_is_counted_under_its_source() {
