@@ -14,6 +14,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio::time::Sleep;
@@ -84,8 +85,8 @@ where
     M: Fn() -> F + Send + Sync + 'static,
     F: Feed,
 {
-    /// Accepts connections until intake stops, then waits for those that are open until they have ended or everything
-    /// stops.
+    /// Accepts connections until intake stops and then those the kernel has taken by then; waits for those that are open
+    /// until they have ended or everything stops.
     pub async fn run(self, listener: TcpListener, mut stop: StopWatch) {
         let source = Arc::new(self);
         let places = Arc::new(Semaphore::new(source.plan.connections_max));
@@ -97,26 +98,47 @@ where
                 () = stop.reached(Phase::StopIntake) => break,
                 accepted = accept(&listener, &places) => accepted,
             };
-            match accepted {
-                Ok((stream, place)) => {
-                    pause = Duration::ZERO;
-                    let (source, stop) = (source.clone(), stop.clone());
-                    let connection = async move {
-                        let _place = place;
-                        source.connection(stream, stop).await;
-                    };
-                    tracker.spawn(connection);
-                }
-                Err(error) => {
-                    pause = (pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
-                    source.accept_failed(&error, pause);
-                    tokio::time::sleep(pause).await;
-                }
-            }
+            source.take(accepted, &stop, &tracker, &mut pause).await;
+        }
+        // Their senders may have closed and believe that all is well.
+        loop {
+            let waiting = tokio::select! {
+                biased;
+                () = stop.reached(Phase::Drain) => break,
+                waiting = accept_waiting(&listener, &places) => waiting,
+            };
+            let Some(accepted) = waiting.transpose() else { break };
+            source.take(accepted, &stop, &tracker, &mut pause).await;
         }
         drop(listener);
         tracker.close();
         tracker.wait().await;
+    }
+
+    /// Starts the task of a connection, or waits a while after a failure.
+    async fn take(
+        self: &Arc<Self>,
+        accepted: io::Result<Accepted>,
+        stop: &StopWatch,
+        tracker: &TaskTracker,
+        pause: &mut Duration,
+    ) {
+        match accepted {
+            Ok(Accepted { stream, place }) => {
+                *pause = Duration::ZERO;
+                let (source, stop) = (self.clone(), stop.clone());
+                let connection = async move {
+                    let _place = place;
+                    source.connection(stream, stop).await;
+                };
+                tracker.spawn(connection);
+            }
+            Err(error) => {
+                *pause = (*pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
+                self.accept_failed(&error, *pause);
+                tokio::time::sleep(*pause).await;
+            }
+        }
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {
@@ -145,12 +167,36 @@ where
     }
 }
 
+/// A connection and its place among those that may be open.
+struct Accepted {
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+}
+
 /// The next connection, once there is a place for it. Abandoning it loses nothing: a connection not yet accepted stays
 /// with the kernel.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.expect("the places are never closed");
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = a_place(places).await;
     let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    Ok(Accepted { stream, place })
+}
+
+/// The same of those the kernel has taken already; `None` when there is none.
+async fn accept_waiting(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Option<Accepted>> {
+    let place = a_place(places).await;
+    // The kernel is asked itself: the runtime's readiness may lag behind it, and asking is the last chance.
+    let socket = match SockRef::from(listener).accept() {
+        Ok((socket, _)) => socket,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    socket.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(socket.into())?;
+    Ok(Some(Accepted { stream, place }))
+}
+
+async fn a_place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    places.clone().acquire_owned().await.expect("the places are never closed")
 }
 
 /// Counts the end of a connection, also when its task panics.

@@ -1,0 +1,21 @@
+//! The relay as its users meet it: the real binary, real sockets, real signals.
+//!
+//! Each story builds, acts, and waits for a condition with a deadline. The long ones are ignored; CI runs them in release
+//! mode. Nothing here looks inside the relay.
+
+mod support;
+
+#[path = "e2e/commands.rs"]
+mod commands;
+#[path = "e2e/connections.rs"]
+mod connections;
+#[path = "e2e/delivery.rs"]
+mod delivery;
+#[path = "e2e/figures.rs"]
+mod figures;
+#[path = "e2e/lines.rs"]
+mod lines;
+#[path = "e2e/pressure.rs"]
+mod pressure;
+#[path = "e2e/stopping.rs"]
+mod stopping;

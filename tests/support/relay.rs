@@ -1,0 +1,388 @@
+//! The relay as a process: the real binary with a configuration file of its own, on ports the system chose.
+
+use std::fs;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::time::Instant;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::PATIENCE;
+use crate::support::scrape::Metrics;
+use crate::support::scrape::Scraper;
+use crate::support::sender::Sender;
+use crate::support::wait_for;
+use crate::support::wait_so_long;
+
+/// The binary under test.
+pub(crate) fn elbow() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elbow"));
+    without_variables(&mut command);
+    command
+}
+
+/// What is set where the tests run must not decide what the relay does.
+fn without_variables(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ELBOW_")) {
+        command.env_remove(name);
+    }
+}
+
+/// A relay that is about to be started.
+pub(crate) struct Setup {
+    address: String,
+    memory: String,
+    buffer: String,
+    source: String,
+    sinks: String,
+    descriptors: Option<u32>,
+}
+
+impl Setup {
+    fn new(sinks: String) -> Self {
+        let (memory, buffer, source) = (String::new(), String::new(), String::new());
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, source, sinks, descriptors: None }
+    }
+
+    /// Listens for lines there instead of on a free port.
+    pub(crate) fn listening_on(mut self, address: &str) -> Self {
+        self.address = address.to_owned();
+        self
+    }
+
+    /// Bounds all log data in memory, as `"64MiB"`.
+    pub(crate) fn memory(mut self, max_bytes: &str) -> Self {
+        self.memory = format!("max_bytes = \"{max_bytes}\"\n");
+        self
+    }
+
+    /// Bounds the buffer, as `"8MiB"`.
+    pub(crate) fn buffer(mut self, max_bytes: &str) -> Self {
+        self.buffer = format!("max_bytes = \"{max_bytes}\"\n");
+        self
+    }
+
+    /// Adds lines to the source's table.
+    pub(crate) fn source(mut self, settings: &str) -> Self {
+        self.source += settings;
+        self.source.push('\n');
+        self
+    }
+
+    /// Adds one more sink that sends there.
+    pub(crate) fn and_to(mut self, name: &str, address: SocketAddr) -> Self {
+        self.sinks += &logstash_sink(name, address);
+        self
+    }
+
+    /// Adds lines to the last sink's table.
+    pub(crate) fn sink(mut self, settings: &str) -> Self {
+        self.sinks += settings;
+        self.sinks.push('\n');
+        self
+    }
+
+    /// Lets the process have this many descriptors.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
+        self
+    }
+
+    /// Starts the process and waits until it listens.
+    #[track_caller]
+    pub(crate) fn start(self) -> Relay {
+        let mut relay = self.spawn();
+        let address = |relay: &mut Relay, message: &str| {
+            let found = wait_for(
+                || {
+                    let log = relay.log();
+                    let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(message)));
+                    let address = said.map(|entry| entry["address"].as_str().expect("an address").parse().expect("an address"));
+                    if address.is_some() { Some(address) } else { relay.exit_status().map(|_| None) }
+                },
+                || "the relay does not say where it listens".to_owned(),
+            );
+            found.unwrap_or_else(|| panic!("the relay ended:\n{}", relay.log_text()))
+        };
+        relay.lines = address(&mut relay, "listening for lines over TCP");
+        relay.admin = address(&mut relay, "admin listener");
+        relay.scraper = Mutex::new(Scraper::new(relay.admin));
+        relay
+    }
+
+    /// Starts the process and waits for nothing.
+    #[track_caller]
+    pub(crate) fn spawn(self) -> Relay {
+        let directory = tempfile::tempdir().expect("a directory");
+        let config = directory.path().join("elbow.toml");
+        let Self { address, memory, buffer, source, sinks, .. } = self;
+        let text = format!(
+            "[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
+             type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}"
+        );
+        fs::write(&config, text).expect("the file is ours");
+        let mut command = match self.descriptors {
+            None => elbow(),
+            Some(most) => {
+                let mut command = Command::new("sh");
+                without_variables(&mut command);
+                command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_elbow")]);
+                command
+            }
+        };
+        command.args(["run", "--log-format", "json", "-c"]).arg(&config);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the relay can be started");
+        let documents = Heard::from(child.stdout.take().expect("it is piped"));
+        let log = Heard::from(child.stderr.take().expect("it is piped"));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let scraper = Mutex::new(Scraper::new(nowhere));
+        Relay { lines: nowhere, admin: nowhere, child, documents, log, scraper, _directory: directory }
+    }
+}
+
+fn logstash_sink(name: &str, address: SocketAddr) -> String {
+    format!("[[sink]]\nname = \"{name}\"\ntype = \"logstash_tcp\"\nhosts = [\"{address}\"]\n")
+}
+
+/// A relay that runs. Dropping it kills the process.
+pub(crate) struct Relay {
+    /// Where it takes lines.
+    pub(crate) lines: SocketAddr,
+    /// Where it shows itself.
+    pub(crate) admin: SocketAddr,
+    child: Child,
+    documents: Heard,
+    log: Heard,
+    scraper: Mutex<Scraper>,
+    /// Where its configuration lies; removed with it.
+    _directory: TempDir,
+}
+
+impl Relay {
+    /// A relay that writes documents to standard output.
+    pub(crate) fn to_stdout() -> Setup {
+        Setup::new("[[sink]]\nname = \"out\"\ntype = \"stdout\"\n".to_owned())
+    }
+
+    /// A relay with the sink `logstash`, which sends there.
+    pub(crate) fn to(address: SocketAddr) -> Setup {
+        Setup::new(logstash_sink("logstash", address))
+    }
+
+    #[track_caller]
+    pub(crate) fn sender(&self) -> Sender {
+        Sender::connect(self.lines)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whole documents written to standard output so far.
+    pub(crate) fn documents(&self) -> Vec<Value> {
+        self.documents.lines().iter().map(|line| serde_json::from_str(line).expect("a document is JSON")).collect()
+    }
+
+    /// The log so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.log.lines().iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    pub(crate) fn log_text(&self) -> String {
+        self.log.lines().join("\n")
+    }
+
+    /// Waits until the log says this.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) {
+        wait_for(|| self.log_text().contains(text).then_some(()), || format!("no {text:?} in\n{}", self.log_text()));
+    }
+
+    /// Status and body of a page of the admin listener.
+    #[track_caller]
+    pub(crate) fn page(&self, path: &str) -> (u16, String) {
+        let page = self.scraper.lock().expect("one at a time").page(path);
+        page.unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log_text()))
+    }
+
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> Metrics {
+        let (status, text) = self.page("/metrics");
+        assert_eq!(status, 200);
+        Metrics::parse(&text)
+    }
+
+    /// Waits until the metrics are so, and gives them.
+    #[track_caller]
+    pub(crate) fn until(&self, mut condition: impl FnMut(&Metrics) -> bool) -> Metrics {
+        let look = || Some(self.metrics()).filter(|metrics| condition(metrics));
+        wait_for(look, || format!("{}\n{}", self.metrics(), self.log_text()))
+    }
+
+    /// Waits until this many documents are on standard output, and gives them.
+    #[track_caller]
+    pub(crate) fn writes(&self, count: usize) -> Vec<Value> {
+        let enough = || Some(self.documents()).filter(|documents| documents.len() >= count);
+        wait_for(enough, || format!("{count} documents, there are {:#?}", self.documents()))
+    }
+
+    /// Memory in RAM now, in bytes.
+    #[track_caller]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    /// Most memory in RAM there ever was, in bytes.
+    #[track_caller]
+    pub(crate) fn resident_bytes_max(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    #[track_caller]
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+
+    /// Processor time spent so far.
+    #[track_caller]
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a name").1.split_ascii_whitespace().collect();
+        let ticks: u64 = fields[11..=12].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("a pid");
+        kill_process(pid, Signal::TERM).expect("it runs");
+    }
+
+    fn exit_status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
+    }
+
+    /// Waits until the process has ended.
+    #[track_caller]
+    pub(crate) fn ended(self) -> Ended {
+        self.ended_after(PATIENCE)
+    }
+
+    /// Waits until the process has ended, so long at the most.
+    #[track_caller]
+    pub(crate) fn ended_after(mut self, patience: Duration) -> Ended {
+        let begun = Instant::now();
+        let log = self.log.lines.clone();
+        let status = wait_so_long(
+            patience,
+            || self.child.try_wait().expect("it is our child"),
+            || format!("the relay goes on and on\n{}", log.lock().expect("nobody panics holding it").join("\n")),
+        );
+        let took = begun.elapsed();
+        self.documents.end();
+        self.log.end();
+        Ended { status: status.code(), took, documents: self.documents(), log: self.log(), log_text: self.log_text() }
+    }
+
+    /// Stops it in order and waits until it has ended.
+    #[track_caller]
+    pub(crate) fn stop(self) -> Ended {
+        self.terminate();
+        self.ended()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // It may have ended long ago; then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How a relay ended.
+pub(crate) struct Ended {
+    /// Its exit status; none where a signal killed it.
+    pub(crate) status: Option<i32>,
+    /// How long the end was waited for.
+    pub(crate) took: Duration,
+    pub(crate) documents: Vec<Value>,
+    pub(crate) log: Vec<Value>,
+    pub(crate) log_text: String,
+}
+
+impl Ended {
+    /// Asserts that everything was delivered.
+    #[track_caller]
+    pub(crate) fn cleanly(self) -> Self {
+        self.with(0)
+    }
+
+    #[track_caller]
+    pub(crate) fn with(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{}", self.log_text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        assert!(self.took <= limit, "it took {:?}, {limit:?} at most:\n{}", self.took, self.log_text);
+        self
+    }
+
+    /// The entry of the log whose message contains this.
+    #[track_caller]
+    pub(crate) fn entry(&self, message: &str) -> &Value {
+        let said = |entry: &&Value| entry["message"].as_str().is_some_and(|text| text.contains(message));
+        self.log.iter().find(said).unwrap_or_else(|| panic!("no {message:?} in\n{}", self.log_text))
+    }
+}
+
+/// The lines of a pipe, read by a thread of its own.
+struct Heard {
+    lines: Arc<Mutex<Vec<String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Heard {
+    fn from(pipe: impl Read + Send + 'static) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        let thread = thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                let line = line.expect("the relay writes text");
+                kept.lock().expect("nobody panics holding it").push(line);
+            }
+        });
+        Self { lines, thread: Some(thread) }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("nobody panics holding it").clone()
+    }
+
+    /// Waits for the end of the pipe.
+    fn end(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the relay writes text");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A sender's connection to the relay.
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::net::Shutdown;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use crate::support::PATIENCE;
+
+/// A connection that may be held back this long: the longest story stalls for a minute.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(120);
+
+pub(crate) struct Sender {
+    stream: TcpStream,
+}
+
+impl Sender {
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens");
+        stream.set_write_timeout(Some(WRITE_TIMEOUT)).expect("an option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        stream.set_nodelay(true).expect("an option");
+        Self { stream }
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the relay reads");
+    }
+
+    /// Sends to a relay that may be gone.
+    pub(crate) fn try_send(&mut self, bytes: &str) -> io::Result<()> {
+        self.stream.write_all(bytes.as_bytes())
+    }
+
+    /// Closes without looking back, as the original sender did.
+    pub(crate) fn close(self) {}
+
+    /// Says that nothing more comes and waits until the relay has closed in order.
+    #[track_caller]
+    pub(crate) fn finish(mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+        assert_eq!(self.ends().expect("a clean end"), 0, "the relay never speaks");
+    }
+
+    /// Waits for the relay's end and gives the bytes that came before it: none.
+    pub(crate) fn ends(&mut self) -> io::Result<usize> {
+        self.stream.read_to_end(&mut Vec::new())
+    }
+
+    /// Resets the connection.
+    #[track_caller]
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("an option");
+    }
+}
+
+/// One connection, sent to and finished.
+#[track_caller]
+pub(crate) fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) {
+    let mut sender = Sender::connect(address);
+    sender.send(bytes);
+    sender.finish();
+}
