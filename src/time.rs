@@ -13,13 +13,28 @@ const DAY_SECONDS: i64 = 86_400;
 /// optional. Says nothing about whether that day exists.
 #[inline(always)]
 pub fn has_shape(text: &[u8]) -> bool {
-    const PATTERN: &[u8; 19] = b"0000-00-00T00:00:00";
-    let Some((head, tail)) = text.split_first_chunk::<19>() else { return false };
-    let mut good = true;
-    for (&byte, &want) in head.iter().zip(PATTERN) {
-        good &= if want == b'0' { byte.is_ascii_digit() } else { byte == want };
+    let Some((date, rest)) = text.split_first_chunk::<8>() else { return false };
+    let Some((hour, rest)) = rest.split_first_chunk::<8>() else { return false };
+    let Some(([colon, tens, ones], tail)) = rest.split_first_chunk::<3>() else { return false };
+    let seconds = *colon == b':' && tens.is_ascii_digit() && ones.is_ascii_digit();
+    matches(*date, b"0000-00-") && matches(*hour, b"00T00:00") && seconds && tail_has_shape(tail)
+}
+
+/// Whether eight bytes are digits where the pattern has a zero, and the pattern's own byte elsewhere; in one word.
+#[inline(always)]
+fn matches(text: [u8; 8], pattern: &[u8; 8]) -> bool {
+    let (mut digits, mut fixed) = (0, 0);
+    for (at, &byte) in pattern.iter().enumerate() {
+        if byte == b'0' {
+            digits |= 0x06 << (8 * at);
+            fixed |= 0xf0 << (8 * at);
+        } else {
+            fixed |= 0xff << (8 * at);
+        }
     }
-    good && tail_has_shape(tail)
+    // A digit is now 0 to 9 and every other byte of the pattern 0; six more carries 10 to 15 into the upper half.
+    let off = u64::from_le_bytes(text) ^ u64::from_le_bytes(*pattern);
+    (off | off.wrapping_add(digits)) & fixed == 0
 }
 
 #[inline(always)]

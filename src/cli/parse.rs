@@ -106,7 +106,7 @@ impl Job {
         let ids = ArrivalIds::new(self.key, self.nonce, SourceId(0), self.files);
         self.files += 1;
         let mut run = FileRun {
-            name: name(path),
+            name: path.display().to_string(),
             line: 0,
             parser: LineParser::offline(&self.plan, self.look.clone(), ids),
             out: BatchBuilder::default(),

@@ -195,7 +195,7 @@ impl Parser {
         context: &Context<'_>,
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Reject> {
-        let line = Line { chunk, start, end, tokens: &self.tokens, format };
+        let line = Line { chunk, start, end, tokens: &self.tokens, format, escapes: self.tokens.escapes() != 0 };
         line.check_quoting()?;
         let bound = context.style.document_bound(format.kind, end - start, self.tokens.escapes());
         let mut writer = out.writer(bound);
@@ -216,6 +216,8 @@ struct Line<'a> {
     end: usize,
     tokens: &'a Tokens,
     format: &'static Format,
+    /// Whether a text of the line may need escapes.
+    escapes: bool,
 }
 
 /// What a schema's writer found out on the way.
@@ -239,7 +241,7 @@ impl<'a> Line<'a> {
     #[inline(always)]
     fn token(&self, place: usize) -> value::Token<'a> {
         let (start, end) = self.tokens.span(place);
-        value::Token { chunk: self.chunk, start, end, escapes: self.tokens.escapes() != 0 }
+        value::Token { chunk: self.chunk, start, end, escapes: self.escapes }
     }
 
     /// A reject at a token, its opening quote included.

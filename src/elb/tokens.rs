@@ -69,7 +69,7 @@ impl Tokens {
     /// Where the token at a place starts and ends in the chunk, outer quotes not included.
     #[inline(always)]
     pub fn span(&self, place: usize) -> (usize, usize) {
-        (self.starts[place] as usize, self.ends[place] as usize)
+        (self.starts[place % PLACES] as usize, self.ends[place % PLACES] as usize)
     }
 
     /// The token at a place.

@@ -9,6 +9,9 @@ use crate::json::writer::Key;
 use crate::json::writer::Writer;
 use crate::time::has_shape;
 
+/// Tokens up to this size are copied in one step.
+const SHORT: usize = 32;
+
 /// A token of a chunk, and whether its text may need escapes.
 #[derive(Clone, Copy)]
 pub(crate) struct Token<'a> {
@@ -30,6 +33,17 @@ impl<'a> Token<'a> {
         self.end.wrapping_sub(self.start) == 1 && self.chunk[self.start] == b'-'
     }
 
+    /// The token's first 32 bytes and its length, when it is no longer than that and needs no escapes.
+    #[inline(always)]
+    fn short(&self) -> Option<(&'a [u8; SHORT], usize)> {
+        let len = self.end.wrapping_sub(self.start);
+        if self.escapes || len > SHORT {
+            return None;
+        }
+        let bytes = self.chunk.get(self.start..self.start.wrapping_add(SHORT))?;
+        Some((bytes.try_into().expect("the range is that long"), len))
+    }
+
     #[inline(always)]
     fn part(&self, start: usize, end: usize) -> Self {
         Self { start, end, ..*self }
@@ -49,6 +63,9 @@ pub(crate) fn verbatim(out: &mut Writer<'_>, token: Token<'_>) {
 /// Writes a text member; `-` is null.
 #[inline(always)]
 pub(crate) fn text(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if let Some((bytes, len)) = token.short() {
+        return if len == 1 && bytes[0] == b'-' { out.null(key) } else { out.short_text(key, bytes, len) };
+    }
     if token.is_dash() {
         return out.null(key);
     }
@@ -66,15 +83,18 @@ fn part(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
 /// Writes a whole number; `-` is null. `false`: it is neither, and nothing counts.
 #[inline(always)]
 pub(crate) fn integer(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool {
+    if let Some((bytes, len)) = token.short() {
+        let (word, _) = bytes.split_first_chunk().expect("a step has eight bytes");
+        if is_short_integer(*word, len) {
+            out.short_number(key, bytes, len);
+            return true;
+        }
+    }
     if token.is_dash() {
         out.null(key);
         return true;
     }
     out.bare_key(key);
-    if is_short_integer(token.chunk, token.start, token.end) {
-        out.copy(token.chunk, token.start, token.end);
-        return true;
-    }
     let Some(digits) = integer_text(token.bytes()) else { return false };
     number_text(out, digits);
     true
@@ -82,13 +102,10 @@ pub(crate) fn integer(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool
 
 /// Whether a text is one to eight digits without a leading zero: the usual number, checked in one word.
 #[inline(always)]
-fn is_short_integer(chunk: &[u8], start: usize, end: usize) -> bool {
-    let length = end.wrapping_sub(start);
+fn is_short_integer(word: [u8; 8], length: usize) -> bool {
     if length.wrapping_sub(1) >= 8 {
         return false;
     }
-    let Some(word) = chunk.get(start..start.wrapping_add(8)) else { return false };
-    let word: [u8; 8] = word.try_into().expect("the range is eight bytes long");
     // The digits move to the top; zeros, as digits, fill up from below.
     let shift = 64u32.wrapping_sub((length as u32).wrapping_mul(8));
     let filled = (u64::from_le_bytes(word) << shift)
@@ -122,7 +139,7 @@ impl Digits<'_> {
 /// Whether a token is a whole number or `-`.
 #[inline(always)]
 pub(crate) fn is_integer(token: Token<'_>) -> bool {
-    token.is_dash() || is_short_integer(token.chunk, token.start, token.end) || integer_text(token.bytes()).is_some()
+    token.is_dash() || integer_text(token.bytes()).is_some()
 }
 
 /// Whether a token is a decimal number or `-`.
@@ -201,15 +218,17 @@ pub(crate) fn number_text(out: &mut Writer<'_>, digits: Digits<'_>) {
 /// Writes a decimal number; `-` is null. `false`: it is neither, and nothing counts.
 #[inline(always)]
 pub(crate) fn decimal(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool {
+    if let Some((bytes, len)) = token.short()
+        && is_usual_decimal(&bytes[..len])
+    {
+        out.short_number(key, bytes, len);
+        return true;
+    }
     if token.is_dash() {
         out.null(key);
         return true;
     }
     out.bare_key(key);
-    if is_usual_decimal(token.bytes()) {
-        out.copy(token.chunk, token.start, token.end);
-        return true;
-    }
     let Some(digits) = decimal_text(token.bytes()) else { return false };
     number_text(out, digits);
     true
@@ -241,12 +260,17 @@ pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<
     if start < end && token.chunk[end.wrapping_sub(1)] == b']' {
         end = end.wrapping_sub(1);
     }
-    out.key(ip);
-    verbatim(out, token.part(start, end));
-    out.byte(b'"');
+    match token.part(start, end).short() {
+        Some((bytes, len)) => out.short_text(ip, bytes, len),
+        None => {
+            out.key(ip);
+            verbatim(out, token.part(start, end));
+            out.byte(b'"');
+        }
+    }
     let number = token.part(colon.wrapping_add(1), token.end);
     let before = out.at();
-    if number.is_dash() || !number.bytes().iter().all(u8::is_ascii_digit) || !integer(out, port, number) {
+    if number.bytes().first() == Some(&b'-') || !integer(out, port, number) {
         out.rewind(before);
         out.null(port);
     }

@@ -8,13 +8,16 @@ use wide::u8x16;
 
 /// Bytes a [`Writer`] may touch behind what it has written.
 ///
-/// The longest single over-copy is a [`Key`], 48 bytes; one cache line leaves room.
-pub const SLACK: usize = 64;
+/// The longest single step is a whole short member, [`MEMBER`] bytes.
+pub const SLACK: usize = MEMBER;
 
 /// Most bytes one byte of text can become inside a JSON string: a control character as `\u001f`.
 pub const ESCAPE_GROWTH_MAX: usize = 6;
 
 const STEP: usize = 32;
+
+/// A key, a step of text and a quote, rounded up so that any offset of six bits into it needs no check.
+const MEMBER: usize = 128;
 
 /// A member's opening, `,"name":"`, as a constant that is copied in one go.
 #[derive(Clone, Copy, Debug)]
@@ -146,6 +149,35 @@ impl<'a> Writer<'a> {
             (&mut self.buf[self.at..self.at.wrapping_add(4)]).try_into().expect("the range is four bytes long");
         *to = *b"null";
         self.at = self.at.wrapping_add(4);
+    }
+
+    /// Writes `,"name":"text"` with the first `len` bytes of a step, at most 32, as they are.
+    #[inline(always)]
+    pub fn short_text(&mut self, key: &Key, text: &[u8; STEP], len: usize) {
+        let behind = self.short_member(key, usize::from(key.len), text, len);
+        self.at = self.at.wrapping_add(behind).wrapping_add(1);
+    }
+
+    /// Writes `,"name":number` with the first `len` bytes of a step, at most 32, as they are.
+    #[inline(always)]
+    pub fn short_number(&mut self, key: &Key, text: &[u8; STEP], len: usize) {
+        let behind = self.short_member(key, usize::from(key.len).wrapping_sub(1), text, len);
+        self.at = self.at.wrapping_add(behind);
+    }
+
+    /// Writes key, text and a quote behind it with one look at the room there is; gives the bytes up to that quote.
+    #[inline(always)]
+    fn short_member(&mut self, key: &Key, key_len: usize, text: &[u8; STEP], len: usize) -> usize {
+        debug_assert!(len <= STEP, "a short text has at most 32 bytes");
+        let to: &mut [u8; MEMBER] =
+            (&mut self.buf[self.at..self.at.wrapping_add(MEMBER)]).try_into().expect("the range is one member long");
+        to[..Key::BYTES].copy_from_slice(&key.text);
+        // The masks change nothing: a key has at most 48 bytes, a step 32. They spare a check.
+        let at = key_len & 63;
+        to[at..at + STEP].copy_from_slice(text);
+        let behind = at.wrapping_add(len & 63);
+        to[behind] = b'"';
+        behind
     }
 
     /// Copies `from[start..end]` as it is, in steps of 32 bytes that may read and write past the end.
