@@ -72,22 +72,6 @@ pub struct SourceMetrics {
     connections_open: IntGauge,
     connections_ended: Vec<IntCounter>,
     accept_errors: IntCounter,
-    /// All sources together.
-    waiting: IntGauge,
-}
-
-/// Events that have been received and wait for room in the buffer; dropping it says that they do no more.
-#[derive(Debug)]
-#[must_use]
-pub struct Waiting {
-    gauge: IntGauge,
-    events: i64,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.gauge.sub(self.events);
-    }
 }
 
 impl SourceMetrics {
@@ -112,13 +96,6 @@ impl SourceMetrics {
             }
         }
         add_all(&self.rejects, &tally.rejects);
-    }
-
-    /// Counts events as waiting for room. They are received and not in the buffer, and the books shall balance meanwhile.
-    pub fn wait(&self, events: u64) -> Waiting {
-        let events = signed(events);
-        self.waiting.add(events);
-        Waiting { gauge: self.waiting.clone(), events }
     }
 
     /// Adds events that came too late: the relay stopped before the buffer had room for them.
@@ -224,8 +201,6 @@ pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
     asked: Mutex<AskedFamilies>,
-    /// No family of its own: each sink counts these events as buffered.
-    waiting: IntGauge,
 }
 
 #[derive(Debug)]
@@ -283,8 +258,7 @@ impl Metrics {
         let info = gauges(&registry, "build_info", "The running version; always 1", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let asked = Mutex::new(AskedFamilies::new(&registry));
-        let waiting = IntGauge::new("waiting", "Events that wait for room in the buffer").expect("the name is valid");
-        Self { registry, source, asked, waiting }
+        Self { registry, source, asked }
     }
 
     /// The counters of a source.
@@ -314,13 +288,7 @@ impl Metrics {
                 .iter()
                 .map(|end| self.source.ended.with_label_values(&[name, end.label()]))
                 .collect(),
-            waiting: self.waiting.clone(),
         }
-    }
-
-    /// Events that wait for room in the buffer.
-    pub fn waiting(&self) -> u64 {
-        u64::try_from(self.waiting.get()).unwrap_or(0)
     }
 
     /// Everything in the Prometheus text format, with these figures.
@@ -380,12 +348,7 @@ impl AskedFamilies {
                 by_sink("sink_connections_total", "Connections or files opened"),
                 by_sink("sink_failures_total", "Attempts that failed"),
             ],
-            sink_buffered: gauges(
-                registry,
-                "sink_buffered_events",
-                "Events the sink has not delivered yet, those that wait for room in the buffer among them",
-                &["sink"],
-            ),
+            sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
             sink_up: gauges(registry, "sink_up", "Whether the sink is taking documents", &["sink"]),
             process: Process::new(),
         }

@@ -29,6 +29,7 @@ use crate::metrics::ConnectionEnd;
 use crate::metrics::SourceMetrics;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::waiting::WaitingEvents;
 
 /// A TCP source, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct TcpSource<M> {
     pub intake: Intake,
     /// Where batches go.
     pub buffer: Buffer,
+    /// Events that wait for room there.
+    pub waiting: WaitingEvents,
     /// What is counted.
     pub metrics: SourceMetrics,
     /// Makes the feed of a new connection.
@@ -341,7 +344,7 @@ impl<M, F: Feed> Connection<'_, M, F> {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
                     let behind: u64 = batches.as_slice().iter().map(|batch| batch.len() as u64).sum();
-                    let _waiting = self.source.metrics.wait(events + behind);
+                    let _waiting = self.source.waiting.wait(events + behind);
                     self.source.buffer.append(batch).await
                 }
             };
