@@ -22,4 +22,5 @@ pub mod stop;
 pub mod tally;
 pub mod time;
 pub mod units;
+pub mod waiting;
 pub mod wire;

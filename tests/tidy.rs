@@ -10,7 +10,7 @@ use std::path::Path;
 const FLOORS: &[(&str, &[&str])] = &[
     ("ground", &["units", "seq", "tally", "batch", "event_id", "time", "backoff", "framing", "elb", "json", "enrich", "wire"]),
     ("buffer", &["buffer"]),
-    ("hand-off", &["process", "metrics", "stop", "intake"]),
+    ("hand-off", &["process", "metrics", "stop", "intake", "waiting"]),
     ("io", &["net", "source", "sink"]),
     ("pipeline", &["pipeline", "admin"]),
     ("top", &["config", "cli"]),

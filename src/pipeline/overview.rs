@@ -16,6 +16,7 @@ use crate::sink::Condition;
 use crate::sink::SinkState;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::waiting::WaitingEvents;
 
 /// Everything that has figures. Clones see the same.
 #[derive(Clone, Debug)]
@@ -24,6 +25,7 @@ pub struct Overview {
     pub(crate) buffer: Buffer,
     pub(crate) intake: Intake,
     pub(crate) sinks: Vec<Arc<SinkState>>,
+    pub(crate) waiting: WaitingEvents,
     pub(crate) stop: StopWatch,
 }
 
@@ -60,13 +62,15 @@ impl Overview {
 
     fn figures(&self) -> Figures {
         let stat = self.buffer.stat();
+        // Read after the buffer: what gets room in between is then counted once and not left out.
+        let waiting = self.waiting.events();
         let age = stat.oldest.map_or(0, |oldest| now().saturating_sub(oldest) / 1_000_000);
         let sinks = self.sinks.iter().zip(&stat.cursors).map(|(state, cursor)| {
             let counts = state.counts();
             SinkFigures {
                 name: state.name().to_owned(),
                 delivered: cursor.events_acked,
-                buffered: cursor.events,
+                buffered: cursor.events + waiting,
                 retried: counts.events_retried,
                 written_bytes: counts.bytes_written,
                 connections: counts.connections,

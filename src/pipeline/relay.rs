@@ -44,6 +44,7 @@ use crate::source::tcp::TcpSourcePlan;
 use crate::stop::Phase;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::waiting::WaitingEvents;
 
 /// A relay, as decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -201,7 +202,8 @@ impl Relay {
         let (buffer, cursors) = Buffer::memory(plan.buffer, plan.sinks.len());
         let intake = Intake::new(plan.memory_bytes_max);
         let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
-        let overview = Overview { metrics: Arc::new(Metrics::new()), buffer, intake, sinks, stop: watch.clone() };
+        let waiting = WaitingEvents::default();
+        let overview = Overview { metrics: Arc::new(Metrics::new()), buffer, intake, sinks, waiting, stop: watch.clone() };
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -246,7 +248,8 @@ impl Relay {
             LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone())
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
-        let source = TcpSource { plan: tcp, intake, unfinished: unfinished.clone(), buffer, metrics, make_feed };
+        let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
+        let source = TcpSource { plan: tcp, intake, unfinished, buffer, waiting, metrics, make_feed };
         self.source_tasks.spawn(source.run(listener, self.stop.watch()));
     }
 

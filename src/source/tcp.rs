@@ -29,6 +29,7 @@ use crate::metrics::ConnectionEnd;
 use crate::metrics::SourceMetrics;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::waiting::WaitingEvents;
 
 /// A TCP source, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,8 @@ pub struct TcpSource<M> {
     pub unfinished: Intake,
     /// Where batches go.
     pub buffer: Buffer,
+    /// Events that wait for room there.
+    pub waiting: WaitingEvents,
     /// What is counted.
     pub metrics: SourceMetrics,
     /// Makes the feed of a new connection.
@@ -353,17 +356,23 @@ impl<M, F: Feed> Connection<'_, M, F> {
 
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
     async fn append(&mut self) {
-        for batch in self.batches.drain(..) {
+        let mut batches = self.batches.drain(..);
+        while let Some(batch) = batches.next() {
             let events = batch.len() as u64;
             let receipt = match self.source.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
-                Err(batch) => self.source.buffer.append(batch).await,
+                Err(batch) => {
+                    let behind: u64 = batches.as_slice().iter().map(|batch| batch.len() as u64).sum();
+                    let _waiting = self.source.waiting.wait(events + behind);
+                    self.source.buffer.append(batch).await
+                }
             };
             // Nobody is told on a connection without confirmation, so the receipt is not waited for.
             if receipt.is_err() {
                 self.source.metrics.dropped_at_stop(events);
             }
         }
+        drop(batches);
         self.batches = Vec::new();
     }
 

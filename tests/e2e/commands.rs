@@ -1,1 +1,206 @@
-//! placeholder
+//! The commands a person types, and errors a person can act on.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+use crate::support::lines::alb;
+use crate::support::relay::Relay;
+use crate::support::relay::elbow;
+
+/// What a command said and how it ended.
+struct Said {
+    status: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn run(command: &mut Command, input: &str) -> Said {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let (mut stdin, input) = (child.stdin.take().expect("it is piped"), input.to_owned());
+    let writing = thread::spawn(move || {
+        // Who does not read its input may end before it is written.
+        let _ = stdin.write_all(input.as_bytes());
+    });
+    let output = child.wait_with_output().expect("it ends");
+    writing.join().expect("writing does not fail");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Said { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn parse(args: &[&str], input: &str) -> Said {
+    run(elbow().arg("parse").args(args), input)
+}
+
+#[test]
+fn a_taken_port_is_named_with_a_remedy() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let ended = Relay::to_stdout().listening_on(&address).spawn().ended().with(1);
+    for part in ["source in", &address, "another process listens there", "choose another address"] {
+        assert!(ended.log_text.contains(part), "{part} in {}", ended.log_text);
+    }
+}
+
+#[test]
+fn an_unknown_host_is_named_with_a_remedy() {
+    let ended = Relay::to_stdout().listening_on("no-such-host.invalid:5000").spawn().ended().with(1);
+    for part in ["source in", "no-such-host.invalid:5000", "host is unknown", "give an IP address"] {
+        assert!(ended.log_text.contains(part), "{part} in {}", ended.log_text);
+    }
+}
+
+#[test]
+fn an_unreadable_configuration_is_named() {
+    for command in ["run", "check"] {
+        let said = run(elbow().args([command, "-c", "/no/such/elbow.toml"]), "");
+        assert_eq!(said.status, Some(2));
+        assert!(said.err.contains("cannot read the configuration /no/such/elbow.toml"), "{}", said.err);
+        assert!(said.err.contains("No such file"), "{}", said.err);
+    }
+}
+
+#[test]
+fn every_mistake_is_shown_with_its_place() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("elbow.toml");
+    let text = "[memory]\nmax_bytes = \"1KiB\"\n\n[[source]]\nname = \"in\"\ntype = \"tcp\"\nadress = \"127.0.0.1:5000\"\n\n\
+                [[sink]]\nname = \"out\"\ntype = \"logstash_tcp\"\nhosts = [\"logstash\"]\nsettle = \"1ms\"\n";
+    fs::write(&path, text).expect("the file is ours");
+    let said = run(elbow().arg("check").arg("-c").arg(&path), "");
+    assert_eq!((said.status, said.out.as_str()), (Some(2), ""));
+    let file = path.display();
+    for place in
+        ["2:13: memory.max_bytes", "7:1: source.adress", "4:1: source.address", "12:10: sink.hosts", "13:10: sink.settle"]
+    {
+        assert!(said.err.contains(&format!("{file}:{place}")), "{place} in\n{}", said.err);
+    }
+    assert!(said.err.contains("5 mistakes") && said.err.contains("did you mean"), "{}", said.err);
+    // `run` says the same and opens nothing.
+    assert_eq!(run(elbow().arg("run").arg("-c").arg(&path), "").status, Some(2));
+}
+
+/// Kinds this version parses.
+const KINDS: [&str; 2] = ["classic", "alb"];
+
+fn cases(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    let text = fs::read_to_string(path).expect("the cases are there");
+    text.lines().map(|case| serde_json::from_str(case).expect("a case is JSON")).collect()
+}
+
+/// Lines and what is wanted of them under this key, for the kinds this version parses.
+fn wanted(name: &str, key: &str) -> (String, Vec<Value>) {
+    let mut lines = String::new();
+    let mut wants = Vec::new();
+    for case in cases(name) {
+        let kind = case["format"].as_str().expect("a format");
+        let line = case["line"].as_str().expect("a line");
+        // A line over several lines is for those who can hand over one line at a time.
+        if let Some(want) = case.get(key).filter(|_| KINDS.contains(&kind) && !line.contains('\n')) {
+            lines += line;
+            lines.push('\n');
+            wants.push(want.clone());
+        }
+    }
+    (lines, wants)
+}
+
+/// Equal but for how a number is written.
+fn same(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (Value::Array(left), Value::Array(right)) => {
+            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+        }
+        (Value::Object(left), Value::Object(right)) => {
+            left.len() == right.len() && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
+        }
+        _ => left == right,
+    }
+}
+
+#[test]
+fn parse_gives_the_goldens_of_the_original_byte_for_byte() {
+    let (lines, wants) = wanted("classic-goldens.jsonl", "wanted_output");
+    assert!(wants.len() >= 50, "{}", wants.len());
+    let said = parse(&["--schema", "classic", "--bare", "-"], &lines);
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    let got: Vec<&str> = said.out.lines().collect();
+    let wants: Vec<&str> = wants.iter().map(|want| want.as_str().expect("text")).collect();
+    assert_eq!(got, wants);
+    assert!(said.err.contains(&format!("{0} lines: {0} documents, 0 of them rejects", wants.len())), "{}", said.err);
+}
+
+fn compressed(directory: &Path, name: &str, text: &str) -> PathBuf {
+    let path = directory.join(name);
+    let mut file = GzEncoder::new(fs::File::create(&path).expect("the file is ours"), Compression::fast());
+    file.write_all(text.as_bytes()).expect("the disk has room");
+    file.finish().expect("the disk has room");
+    path
+}
+
+#[test]
+fn parse_gives_every_edge_case_its_document_plain_and_compressed() {
+    let (lines, wants) = wanted("edge-cases.jsonl", "expect");
+    assert!(wants.len() >= 40, "{}", wants.len());
+    let directory = tempfile::tempdir().expect("a directory");
+    let plain = directory.path().join("plain.log");
+    fs::write(&plain, &lines).expect("the file is ours");
+    let packed = compressed(directory.path(), "packed.log.gz", &lines);
+    let said = run(elbow().args(["parse", "--bare"]).args([&plain, &packed]), "");
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    let got: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(got.len(), 2 * wants.len());
+    for (got, want) in got.iter().zip(wants.iter().chain(&wants)) {
+        assert!(same(got, want), "\n got {got}\nwant {want}");
+    }
+}
+
+#[test]
+fn parse_names_the_place_of_every_reject() {
+    let case = cases("edge-cases.jsonl").into_iter().find(|case| case["error"] == "misaligned_fields").expect("one is there");
+    let misaligned = case["line"].as_str().expect("a line").to_owned();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("some.log");
+    let broken = "{\"a\": tru}";
+    fs::write(&path, format!("{}\n{misaligned}\n{broken}\nwhat is this\n{}", alb(1), alb(2))).expect("the file is ours");
+    let said = run(elbow().arg("parse").arg(&path), "");
+    assert_eq!(said.status, Some(1), "{}", said.err);
+    let documents: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let tags: Vec<&str> = documents.iter().map(|document| document["tags"][0].as_str().unwrap_or("")).collect();
+    assert_eq!(tags, ["", "_elbparsefailure", "_jsonparsefailure", "_elbparsefailure", ""]);
+    let places: Vec<&str> = said.err.lines().collect();
+    let file = path.display().to_string();
+    // Line 2 is blank. The column counts bytes from 1 and says the same as the document, which counts from 0.
+    for (place, (line, document)) in places.iter().zip([(3, 1), (4, 2), (5, 3)]) {
+        let column = documents[document]["elbow"]["at"].as_u64().expect("a place") + 1;
+        let reason = documents[document]["elbow"]["reason"].as_str().expect("a reason");
+        assert!(place.starts_with(&format!("{file}:{line}:{column}: {reason}")), "{place}");
+    }
+    assert!(places[1].ends_with(":4:10: unexpected_byte"), "{}", places[1]);
+    assert_eq!(places[3..], ["6 lines: 5 documents, 3 of them rejects; 1 blank lines and control messages"]);
+}
+
+#[test]
+fn parse_says_which_file_it_cannot_read_and_goes_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let torn = compressed(directory.path(), "torn.gz", &alb(1).repeat(1_000));
+    let bytes = fs::read(&torn).expect("it is there");
+    fs::write(&torn, &bytes[..bytes.len() - 9]).expect("the file is ours");
+    let said = run(elbow().args(["parse", "/no/such.log"]).arg(&torn).arg("-"), &alb(7));
+    assert_eq!(said.status, Some(2), "{}", said.err);
+    assert!(said.err.contains("/no/such.log cannot be read: No such file"), "{}", said.err);
+    assert!(said.err.contains("torn.gz cannot be read"), "{}", said.err);
+    assert!(said.out.lines().last().expect("a document").contains(&format!("{:024x}", 7)), "standard input is read all the same");
+    assert_eq!(parse(&["--format", "nonsense"], "").status, Some(2));
+}

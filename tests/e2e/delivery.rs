@@ -62,22 +62,26 @@ fn burst(address: SocketAddr, first: u64, count: u64) {
 }
 
 /// Memory may move by this much between two moments of the same load.
-const FLAT_BYTES: u64 = 6 << 20;
+const FLAT_BYTES: u64 = 4 << 20;
 
 fn the_original_sender(connections: u64) {
     const BURST: u64 = 500;
     let logstash = FakeLogstash::listening();
-    let relay = Relay::to(logstash.address()).start();
+    let relay = Relay::to(logstash.address()).sink("settle = \"200ms\"").start();
+    let at_rest = |delivered: u64| {
+        relay.until(|metrics| metrics.delivered("logstash") == delivered);
+        relay.resident_bytes()
+    };
     let mut early = 0;
     for first in (0..connections).step_by(usize::try_from(BURST).expect("small")) {
         burst(relay.lines, first, BURST);
         logstash.receives(usize::try_from(first + BURST).expect("few"));
         if first + BURST == connections / 4 {
-            early = relay.resident_bytes();
+            early = at_rest(first + BURST);
         }
     }
-    let late = relay.resident_bytes();
-    let metrics = relay.until(|metrics| metrics.delivered("logstash") == connections);
+    let late = at_rest(connections);
+    let metrics = relay.metrics();
     assert_eq!(metrics.sum("source_connections_total"), connections);
     assert_eq!(metrics.sum("source_connections_open"), 0);
     assert_eq!(metrics.sum_where("source_connections_ended_total", "reason=\"closed\""), connections);
@@ -92,7 +96,7 @@ fn the_original_sender_s_lines_all_arrive_once() {
 }
 
 #[test]
-#[ignore = "about 10 s: 20 000 connections, to see that memory stays flat"]
+#[ignore = "a few seconds: 20 000 connections, to see that memory stays flat"]
 fn twenty_thousand_connections_of_one_line_all_arrive_once() {
     the_original_sender(20_000);
 }
@@ -150,7 +154,7 @@ fn a_reader_killed_in_mid_stream_gets_every_line() {
 }
 
 #[test]
-#[ignore = "about 30 s: ten kills"]
+#[ignore = "about 20 s: ten kills"]
 fn a_reader_killed_ten_times_in_mid_stream_gets_every_line() {
     a_reader_killed_in_mid_stream(10);
 }
@@ -183,10 +187,10 @@ fn one_dead_sink_holds_another_back_only_at_the_bound() {
     let metrics = relay.until(|metrics| {
         let received = metrics.received();
         let same = received == std::mem::replace(&mut last, received);
-        same && metrics.buffered("logstash") == 0 && metrics.sum("buffer_bytes") + (1 << 20) > bound
+        same && metrics.delivered("logstash") == metrics.appended() && metrics.sum("buffer_bytes") + (1 << 20) > bound
     });
     assert!(metrics.sum("buffer_bytes") <= bound);
-    assert_eq!(metrics.delivered("logstash"), metrics.buffered("dead"));
+    assert_eq!((metrics.delivered("dead"), metrics.buffered("dead")), (0, metrics.received()));
     assert!(!sending.is_finished(), "the sender waits");
     assert!(metrics.appended() < 62_000);
 
