@@ -102,6 +102,11 @@ pub fn trim(chunk: &[u8], mut start: usize, mut end: usize) -> Option<(usize, us
 }
 
 impl Parser {
+    /// Keeps no more memory than an ordinary line needs.
+    pub fn forget(&mut self) {
+        self.tokens.forget();
+    }
+
     /// Appends the document of the line `chunk[start..end]`, which [`trim`] has trimmed.
     ///
     /// Bytes of the chunk behind the line are read ahead but never looked at.
