@@ -80,7 +80,7 @@ impl Batch {
 
     /// Bytes the batch holds in memory.
     pub fn bytes(&self) -> usize {
-        self.docs.len() + size_of_val::<[Mark]>(&self.marks)
+        self.docs.len() + size_of_val::<[Mark]>(&self.marks) + ALONE_BYTES
     }
 
     /// The documents one by one, newline included.
@@ -94,6 +94,10 @@ impl Batch {
         })
     }
 }
+
+/// What a batch costs beside its documents and marks: allocations, reference counts, its place in the buffer. Of a
+/// batch of one small document that is the larger part.
+pub const ALONE_BYTES: usize = 256;
 
 /// Collects documents until they become a [`Batch`].
 ///

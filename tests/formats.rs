@@ -98,6 +98,17 @@ fn every_edge_case_gives_its_document_or_its_reason() {
     assert_eq!(check_aws(&data("edge-cases.jsonl")), 68);
 }
 
+/// A quote in the wrong place is a damaged line of its kind, whichever way the line is cut into tokens.
+#[test]
+fn quotes_around_the_name_do_not_hide_the_kind() {
+    for gap in [" ", "  "] {
+        let classic = format!("2026-03-01T10:20:30Z \"my-lb\"{gap}- - -1 -1 -1 503 0 0 0 \"- - - \" \"-\" - -");
+        assert_eq!(parse(&classic, Schema::Aws), Err("misaligned_fields"), "{classic}");
+        let alb = format!("h2 2026-03-01T10:20:30Z \"app/a/1\"{gap}- - -1 -1 -1 503 - 0 0 \"- - - \" \"-\" - -");
+        assert_eq!(parse(&alb, Schema::Aws), Err("misaligned_fields"), "{alb}");
+    }
+}
+
 #[test]
 fn every_golden_comes_out_byte_for_byte() {
     assert_eq!(check_classic(&data("classic-goldens.jsonl")), 55);

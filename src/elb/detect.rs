@@ -48,7 +48,7 @@ fn is_control(line: &[u8]) -> bool {
 /// The kind of a line that starts with these tokens; missing ones are empty.
 #[inline(always)]
 pub fn kind(first: [&[u8]; 4]) -> Option<Kind> {
-    if has_shape(first[1]) && is_word(first[0]) && !is_decimal(first[2]) {
+    if has_shape(first[1]) && is_word(first[0]) && !has_shape(first[0]) && !is_decimal(first[2]) {
         return Some(Kind::Alb);
     }
     if has_shape(first[0]) && !(is_address(first[1]) && is_digits(first[2]) && is_digits(first[3])) {
@@ -69,7 +69,10 @@ fn is_digits(token: &[u8]) -> bool {
 /// Whether a token is a bare number such as the latency of a health check.
 #[inline(always)]
 fn is_decimal(token: &[u8]) -> bool {
-    token.first().is_some_and(u8::is_ascii_digit) && token.iter().all(|&byte| byte.is_ascii_digit() || byte == b'.')
+    match token.iter().position(|&byte| !byte.is_ascii_digit()) {
+        None => !token.is_empty(),
+        Some(point) => point > 0 && token[point] == b'.' && is_digits(&token[point + 1..]),
+    }
 }
 
 /// Whether a token is an address and nothing else: a load balancer's name never is.
@@ -90,8 +93,13 @@ mod tests {
     fn structure_decides() {
         check("2015-05-20T08:09:10.123456Z my-lb 192.0.2.20:51234 -", Shape::Elb(Kind::Classic));
         check("2017-08-10T18:25:56 my-lb", Shape::Elb(Kind::Classic));
+        check("2017-08-10T18:25:56 2017-08-10T18:25:56 my-lb", Shape::Elb(Kind::Classic));
         check("h3   2026-03-01T10:20:30Z app/web/01 1.2.3.4:5", Shape::Elb(Kind::Alb));
         check("https 2026-03-01T10:20:30.1Z 0.000123456 10.0.0.1:80", Shape::Unknown);
+        check("https 2026-03-01T10:20:30.1Z 7 10.0.0.1:80", Shape::Unknown);
+        for name in ["1.2.3", "1.", ".5", "\"0.1\"", "app/1"] {
+            check(&format!("https 2026-03-01T10:20:30.1Z {name} 10.0.0.1:80"), Shape::Elb(Kind::Alb));
+        }
         check("2026-03-01T10:20:30Z 192.0.2.1 443 443 -", Shape::Unknown);
         check("Enable AccessLog for ELB: app/web/01 at 2026-03-01T10:00:00.781Z", Shape::Control);
         check("Enable nothing", Shape::Unknown);

@@ -102,6 +102,11 @@ pub fn trim(chunk: &[u8], mut start: usize, mut end: usize) -> Option<(usize, us
 }
 
 impl Parser {
+    /// Keeps no more memory than an ordinary line needs.
+    pub fn forget(&mut self) {
+        self.tokens.forget();
+    }
+
     /// Appends the document of the line `chunk[start..end]`, which [`trim`] has trimmed.
     ///
     /// Bytes of the chunk behind the line are read ahead but never looked at.
@@ -154,11 +159,14 @@ impl Parser {
 
     #[inline(always)]
     fn format(&self, chunk: &[u8]) -> Option<&'static Format> {
-        let token = |place| if place < self.tokens.len() { self.tokens.text(chunk, place) } else { &[] };
-        // A quoted token never opens a line; the kinds are told apart by tokens that stand bare.
-        if self.tokens.quoted() & 0b111 != 0 {
-            return None;
-        }
+        // With its opening quote, as `detect::shape` sees it: what stands in quotes is never what a kind is known by.
+        let token = |place| {
+            if place >= self.tokens.len() {
+                return &[][..];
+            }
+            let (start, end) = self.tokens.span(place);
+            &chunk[start - (self.tokens.quoted() >> place & 1) as usize..end]
+        };
         detect::kind([token(0), token(1), token(2), token(3)]).map(Kind::format)
     }
 

@@ -55,6 +55,13 @@ impl Default for Tokens {
 }
 
 impl Tokens {
+    /// Keeps no more memory than an ordinary line needs.
+    #[inline]
+    pub fn forget(&mut self) {
+        self.rest.clear();
+        self.rest.shrink_to(PLACES);
+    }
+
     /// Number of tokens that have a place, at most [`PLACES`].
     #[inline(always)]
     pub fn len(&self) -> usize {
@@ -369,6 +376,16 @@ fn prefix_xor(mut bits: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_very_many_tokens_leaves_little_behind() {
+        let line = "x ".repeat(100_000);
+        let mut tokens = Tokens::default();
+        tokens.cut(line.as_bytes(), 0, line.len(), Attempt::ALL[0]).expect("tokens");
+        assert_eq!(tokens.rest().len(), 100_000 - PLACES);
+        tokens.forget();
+        assert!(tokens.rest.capacity() <= PLACES);
+    }
 
     fn texts(tokens: &Tokens, line: &[u8]) -> Vec<(String, bool)> {
         let mut all: Vec<_> = (0..tokens.len())

@@ -118,7 +118,9 @@ impl Scan {
         Ok(())
     }
 
-    fn forget(&mut self) {
+    /// Keeps no more memory than an ordinary line needs; the outline is empty afterwards.
+    #[inline]
+    pub fn forget(&mut self) {
         self.members.clear();
         self.elements.clear();
         if self.members.capacity() > ROOM_KEPT {
@@ -288,6 +290,15 @@ mod tests {
         assert_eq!(&text[outline.members()[0].key.range()], b"a");
         assert!(!outline.has_newline());
         assert!(outline.elements().is_empty());
+    }
+
+    #[test]
+    fn a_line_of_very_many_parts_leaves_little_behind() {
+        for line in [format!("[{}0]", "0,".repeat(100_000)), format!("{{{}\"\":0}}", "\"\":0,".repeat(100_000))] {
+            let mut scan = scan(line.as_bytes()).expect("JSON");
+            scan.forget();
+            assert!(scan.members.capacity() <= ROOM_KEPT && scan.elements.capacity() <= ROOM_KEPT);
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use super::parse::LineParser;
 use super::pool::Pool;
+use crate::batch::ALONE_BYTES;
 use crate::batch::Batch;
 use crate::batch::BatchBuilder;
 use crate::batch::Mark;
@@ -23,6 +24,9 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
 /// Most a line normally grows on its way to a document: an ALB line in the `aws` schema becomes 2.3 times as long.
 const EXPANSION: u64 = 3;
+
+/// The smallest line that becomes an event: one byte and its newline. Lines that small grow a hundredfold.
+const LINE_BYTES_MIN: usize = 2;
 
 /// A connection's framing and parser.
 pub struct LineFeed {
@@ -69,18 +73,21 @@ impl LineFeed {
 }
 
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {
-    builder.build(source, received, |buffer, used| pool.share(buffer, used, permit))
+    let beside = builder.len() * size_of::<Mark>() + ALONE_BYTES;
+    builder.build(source, received, |buffer, used| pool.share(buffer, used, beside, permit))
 }
 
 impl Feed for LineFeed {
-    fn admission_bytes(read_bytes: usize) -> u64 {
-        read_bytes as u64 * EXPANSION
+    fn admission_bytes(&self, read_bytes: usize) -> u64 {
+        let smallest = (read_bytes / LINE_BYTES_MIN * self.parser.bytes_per_event()) as u64;
+        smallest.max(read_bytes as u64 * EXPANSION)
     }
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) {
         let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
         self.metrics.read(read.len(), &std::mem::take(&mut self.parser.tally));
         self.metrics.skipped(fed.skipped_bytes);
+        self.parser.forget();
     }
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) {
@@ -102,3 +109,62 @@ pub(crate) fn now() -> Micros {
 
 /// Marks are part of what a batch holds; this keeps their size in view.
 const _: () = assert!(size_of::<Mark>() <= 32, "a mark costs 32 bytes a document");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elb::Schema;
+    use crate::event_id::ArrivalIds;
+    use crate::event_id::IdKey;
+    use crate::intake::Intake;
+    use crate::metrics::Metrics;
+    use crate::pipeline::parse::Look;
+    use crate::pipeline::plan::Format;
+    use crate::pipeline::plan::OnReject;
+    use crate::pipeline::plan::ParsePlan;
+
+    fn feed() -> LineFeed {
+        let plan = ParsePlan {
+            format: Format::Auto,
+            schema: Schema::Aws,
+            on_reject: OnReject::Tag,
+            fields: Vec::new(),
+            line_bytes_max: 1 << 20,
+            bare: false,
+        };
+        let look = Arc::new(Look::new(plan.schema, &plan.fields).expect("no fields"));
+        let parser = LineParser::new(&plan, look, ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0));
+        LineFeed::new(plan.line_bytes_max, parser, SourceId(0), Pool::new(1 << 20), Arc::new(Metrics::new().source("in")))
+    }
+
+    /// Bytes held for what a read of this text became, and what was said to be enough.
+    #[track_caller]
+    fn check(feed: &mut LineFeed, text: &str) {
+        let intake = Intake::new(1 << 40);
+        let enough = feed.admission_bytes(text.len());
+        let mut permit = intake.try_admit(0).expect("nobody waits");
+        let mut batches = Vec::new();
+        feed.feed(text.as_bytes(), &mut permit, &mut batches);
+        let real: usize = batches.iter().map(|batch| batch.docs.len() + size_of_val::<[Mark]>(&batch.marks)).sum();
+        assert!(real as u64 <= intake.held_bytes(), "{real} bytes are held, {} are counted", intake.held_bytes());
+        assert!(real as u64 <= enough, "{real} bytes from {}, {enough} are admitted", text.len());
+    }
+
+    #[test]
+    fn what_the_smallest_lines_become_is_admitted_and_counted() {
+        let mut feed = feed();
+        check(&mut feed, "{\"a\":1}\n");
+        check(&mut feed, &"a\n".repeat(20_000));
+        check(&mut feed, &"{}\n".repeat(20_000));
+        check(&mut feed, &format!("[{}{{}}]\n", "{},".repeat(9_999)));
+    }
+
+    #[test]
+    fn fields_a_sender_names_are_admitted_from_its_first_read_on() {
+        let mut feed = feed();
+        let preamble = format!("{{\"@elbow\":{{\"fields\":{{\"a\":\"{}\"}}}}}}\n", "z".repeat(16_000));
+        check(&mut feed, &(preamble + &"a\n".repeat(500)));
+        check(&mut feed, &"a\n".repeat(500));
+        check(&mut feed, &format!("[{}{{}}]\n", "{},".repeat(400)));
+    }
+}

@@ -24,6 +24,7 @@ use crate::elb::detect;
 use crate::elb::detect::Shape;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
+use crate::enrich::fields::FIELDS_BYTES_MAX;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
 use crate::event_id::ArrivalIds;
@@ -122,6 +123,20 @@ impl LineParser {
     /// A parser for a file, in which no line is a preamble.
     pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: ArrivalIds) -> Self {
         Self { first: false, ..Self::new(plan, look, ids) }
+    }
+
+    /// Gives back what lines of very many parts have taken: nobody admitted that memory, and a connection may idle now.
+    pub fn forget(&mut self) {
+        self.elb.forget();
+        self.json.forget();
+        self.element.forget();
+    }
+
+    /// Bytes of every document that are the relay's and not the line's, fields included; a little more than less.
+    ///
+    /// Before the first line has come it may be a preamble, whose fields the lines behind it in the same read have too.
+    pub fn bytes_per_event(&self) -> usize {
+        EVENT_BYTES + if self.first { FIELDS_BYTES_MAX } else { self.look.fields.tail().len() }
     }
 
     /// Appends what becomes of the line `chunk[start..end]`: one document, several for a JSON array, or none.
@@ -285,7 +300,7 @@ impl LineParser {
     /// One event per element.
     fn array(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
         let count = self.json.elements().len();
-        if count > ELEMENTS_MAX {
+        if count > ELEMENTS_MAX || count * self.bytes_per_event() > ARRAY_BYTES_MAX {
             return self.no_json(&chunk[start..end], tags, "too_many_elements", 0, received, out);
         }
         for index in 0..count {
@@ -314,6 +329,12 @@ const NO_OBJECT: &str = "not_an_object";
 
 /// Most events one line may become: `[{},{},…]` grows a hundredfold, and memory was admitted for the line.
 const ELEMENTS_MAX: usize = 10_000;
+
+/// Most bytes the relay itself adds to the events of one line: with many fields, fewer elements are too many.
+const ARRAY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the smallest event costs without fields: its envelope, and the mark beside it.
+const EVENT_BYTES: usize = 192;
 
 /// Appends the document of a scanned object; says whether its time had to be renamed.
 #[inline(always)]

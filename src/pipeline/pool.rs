@@ -43,14 +43,15 @@ impl Pool {
     /// back and the permit gives its bytes back.
     ///
     /// A buffer that is mostly empty is copied into one that fits, so that little batches do not hold large buffers.
-    pub fn share(&self, buffer: Vec<u8>, used: usize, permit: &mut IntakePermit) -> Bytes {
+    /// `beside` is what else is held as long as the bytes are.
+    pub fn share(&self, buffer: Vec<u8>, used: usize, beside: usize, permit: &mut IntakePermit) -> Bytes {
         if used < buffer.len() / 2 {
-            let permit = permit.split(used as u64);
+            let permit = permit.split((used + beside) as u64);
             let exact = buffer[..used].to_vec();
             self.put(buffer);
             return Bytes::from_owner(Shrunk { bytes: exact, _permit: permit });
         }
-        let permit = permit.split(buffer.len() as u64);
+        let permit = permit.split((buffer.len() + beside) as u64);
         Bytes::from_owner(Pooled { buffer, used, pool: self.shared.clone(), _permit: permit })
     }
 }
@@ -109,7 +110,7 @@ mod tests {
         let intake = Intake::new(10 << 20);
         let pool = Pool::new(4 * BUFFER_BYTES);
         let mut permit = intake.admit(1 << 20).await;
-        let docs = pool.share(pool.take(), BUFFER_BYTES, &mut permit);
+        let docs = pool.share(pool.take(), BUFFER_BYTES, 0, &mut permit);
         drop(permit);
         assert_eq!(intake.held_bytes(), BUFFER_BYTES as u64);
         let other = docs.clone();
@@ -126,8 +127,8 @@ mod tests {
         let mut permit = intake.admit(1 << 20).await;
         let mut buffer = pool.take();
         buffer[..3].copy_from_slice(b"abc");
-        let docs = pool.share(buffer, 3, &mut permit);
+        let docs = pool.share(buffer, 3, 40, &mut permit);
         drop(permit);
-        assert_eq!((&docs[..], intake.held_bytes()), (&b"abc"[..], 3));
+        assert_eq!((&docs[..], intake.held_bytes()), (&b"abc"[..], 43));
     }
 }

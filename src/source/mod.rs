@@ -8,8 +8,9 @@ use crate::intake::IntakePermit;
 
 /// What turns the bytes of one connection into batches.
 pub trait Feed: Send + 'static {
-    /// Most bytes of memory that the documents of a read of this many bytes normally take.
-    fn admission_bytes(read_bytes: usize) -> u64;
+    /// Most bytes of memory that the documents of a read of this many bytes take, however small its lines are; more only
+    /// where bytes need escapes or a long line ends.
+    fn admission_bytes(&self, read_bytes: usize) -> u64;
 
     /// Takes the bytes of one read and adds what became complete to `out`, on `permit`.
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>);

@@ -49,6 +49,15 @@ pub struct TcpSourcePlan {
 /// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
 pub const READ_BYTES: usize = 64 * 1024;
 
+/// Fewest bytes read at once, whatever they may become.
+const READ_BYTES_MIN: usize = 512;
+
+/// Reads that the budget has room for beside one another, whatever their lines are.
+const READS_AT_ONCE: u64 = 16;
+
+/// Most memory admitted for one read.
+const ADMISSION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
 
@@ -233,7 +242,9 @@ async fn until(mut stop: StopWatch, phase: Phase) {
 
 /// What one attempt to read gave.
 enum Read {
-    Bytes(usize),
+    /// As much as was asked for: there may be more.
+    Full,
+    Bytes,
     Nothing,
     End,
     Broken,
@@ -263,6 +274,8 @@ impl<M, F: Feed> Connection<'_, M, F> {
                 idle.as_mut().poll(context).map(|()| Event::Idle)
             });
             match event.await {
+                // A sender that never pauses must not be read past the end: what is appended no more is lost.
+                Event::Readable if stop.phase() >= Phase::Drain => return self.finish(false, ConnectionEnd::Stopped).await,
                 Event::Readable => {
                     if let Some(end) = self.read_some(&stop).await {
                         return end;
@@ -302,8 +315,8 @@ impl<M, F: Feed> Connection<'_, M, F> {
                 return Some(self.finish(false, ConnectionEnd::Memory).await);
             }
             match read {
-                Read::Bytes(READ_BYTES) => {}
-                Read::Bytes(_) | Read::Nothing => return None,
+                Read::Full => {}
+                Read::Bytes | Read::Nothing => return None,
                 Read::End => return Some(self.finish(true, ConnectionEnd::Closed).await),
                 Read::Broken => return Some(self.finish(false, ConnectionEnd::Reset).await),
             }
@@ -314,7 +327,7 @@ impl<M, F: Feed> Connection<'_, M, F> {
 
     /// Waits for memory to read into; `None` when everything ends first.
     async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
-        let bytes = F::admission_bytes(READ_BYTES);
+        let bytes = self.feed.admission_bytes(self.read_bytes()).min(self.fair_bytes());
         if let Some(permit) = self.source.intake.try_admit(bytes) {
             return Some(permit);
         }
@@ -325,14 +338,27 @@ impl<M, F: Feed> Connection<'_, M, F> {
         }
     }
 
+    /// Bytes to read at once: fewer where the smallest lines would become more than a fair part of the budget.
+    fn read_bytes(&self) -> usize {
+        let full = self.feed.admission_bytes(READ_BYTES).max(1);
+        let bytes = (READ_BYTES as u64).saturating_mul(self.fair_bytes()) / full;
+        usize::try_from(bytes).unwrap_or(READ_BYTES).clamp(READ_BYTES_MIN, READ_BYTES)
+    }
+
+    /// Most memory admitted for one read. It is far less than the budget, or a read would wait until nothing is held.
+    fn fair_bytes(&self) -> u64 {
+        (self.source.intake.bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX)
+    }
+
     /// One read, parsed at once.
     fn read(&mut self, permit: &mut IntakePermit) -> Read {
-        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
+        let limit = self.read_bytes();
+        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(&mut buffer[..limit]) {
             Ok(0) => Read::End,
             Ok(count) => {
                 self.last_read = Instant::now();
                 self.feed.feed(&buffer[..count], permit, &mut self.batches);
-                Read::Bytes(count)
+                if count == limit { Read::Full } else { Read::Bytes }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Read::Nothing,
             Err(_) => Read::Broken,
