@@ -24,7 +24,6 @@ use crate::elb::detect;
 use crate::elb::detect::Shape;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
-use crate::enrich::fields::FIELDS_BYTES_MAX;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
 use crate::event_id::ArrivalIds;
@@ -136,7 +135,7 @@ impl LineParser {
     ///
     /// Before the first line has come it may be a preamble, whose fields the lines behind it in the same read have too.
     pub fn bytes_per_event(&self) -> usize {
-        EVENT_BYTES + if self.first { FIELDS_BYTES_MAX } else { self.look.fields.tail().len() }
+        EVENT_BYTES + self.look.fields.tail().len() + if self.first { preamble::FIELDS_BYTES_MAX } else { 0 }
     }
 
     /// Appends what becomes of the line `chunk[start..end]`: one document, several for a JSON array, or none.

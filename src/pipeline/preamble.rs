@@ -6,6 +6,9 @@ use serde_json::Value;
 /// Longest first line that is looked at: a preamble is small, and a long first line is an ordinary event.
 const BYTES_MAX: usize = 64 * 1024;
 
+/// Most bytes of names and values a sender may put on each of its events: a line of one byte carries them too.
+pub(super) const FIELDS_BYTES_MAX: usize = 4 * 1024;
+
 /// What a preamble says. Members that are unknown or of the wrong type are in `ignored` and otherwise without effect.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Preamble {
@@ -32,6 +35,9 @@ pub(super) fn read(line: &[u8]) -> Option<Preamble> {
     };
     for (name, value) in members {
         match (name.as_str(), value) {
+            ("fields", Value::Object(fields)) if Value::Object(fields.clone()).to_string().len() > FIELDS_BYTES_MAX => {
+                preamble.ignored.push(format!("fields (more than {FIELDS_BYTES_MAX} bytes)"));
+            }
             ("fields", Value::Object(fields)) => {
                 for (name, value) in fields {
                     if RESERVED.contains(&name.as_str()) {
@@ -68,6 +74,13 @@ mod tests {
         assert_eq!(preamble.ignored, ["fields.@timestamp", "line", "what"]);
         assert_eq!(preamble.fields.len(), 1);
         assert_eq!(read(br#"{"@elbow":5}"#).expect("a preamble").ignored, ["@elbow"]);
+    }
+
+    #[test]
+    fn fields_are_small() {
+        let line = format!(r#"{{"@elbow":{{"fields":{{"a":"{}"}}}}}}"#, "x".repeat(FIELDS_BYTES_MAX));
+        let preamble = read(line.as_bytes()).expect("a preamble");
+        assert_eq!((preamble.fields.len(), preamble.ignored.len()), (0, 1));
     }
 
     #[test]

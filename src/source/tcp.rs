@@ -49,11 +49,11 @@ pub struct TcpSourcePlan {
 /// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
 pub const READ_BYTES: usize = 64 * 1024;
 
-/// Fewest bytes read at once, whatever they may become.
-const READ_BYTES_MIN: usize = 512;
+/// Fewest bytes read at once, whatever they may become: some lines, so that a connection of one line takes one read.
+const READ_BYTES_MIN: usize = 4096;
 
 /// Reads that the budget has room for beside one another, whatever their lines are.
-const READS_AT_ONCE: u64 = 16;
+const READS_AT_ONCE: u64 = 8;
 
 /// Most memory admitted for one read.
 const ADMISSION_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -22,7 +22,8 @@ fn a_sink_that_stops_reading(stall: Duration) {
     flood.stalls();
     let stalled = relay.until(|metrics| metrics.sum("sink_up") == 0);
     relay.says("destination has stopped reading");
-    assert!(stalled.sum("buffer_bytes") + (2 << 20) > stalled.sum("buffer_max_bytes"), "the buffer is full first:\n{stalled}");
+    // What is admitted for the next read, and what batches hold beside their documents, comes out of the same budget.
+    assert!(stalled.sum("buffer_bytes") * 10 >= stalled.sum("buffer_max_bytes") * 8, "the buffer has been filled:\n{stalled}");
 
     let received = stalled.sum("source_received_bytes_total");
     stays(stall, || {
