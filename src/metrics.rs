@@ -28,6 +28,8 @@ pub enum ConnectionEnd {
     Reset,
     /// It sent nothing for too long.
     Idle,
+    /// It left a line unfinished while unfinished lines held most of the memory.
+    Crowded,
     /// The relay stopped, and the sender had not closed it by the deadline.
     Stopped,
     /// Our own fault.
@@ -36,7 +38,7 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Closed, Self::Reset, Self::Idle, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 6] = [Self::Closed, Self::Reset, Self::Idle, Self::Crowded, Self::Stopped, Self::Panicked];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -44,6 +46,7 @@ impl ConnectionEnd {
             Self::Closed => "closed",
             Self::Reset => "reset",
             Self::Idle => "idle",
+            Self::Crowded => "crowded",
             Self::Stopped => "stopped",
             Self::Panicked => "panicked",
         }
