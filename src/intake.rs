@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::oneshot;
 
@@ -20,6 +22,8 @@ pub struct Intake {
 #[derive(Debug)]
 struct Shared {
     bytes_max: u64,
+    /// Bytes of the permits that unfinished lines hold.
+    unfinished: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -47,7 +51,8 @@ impl Intake {
     /// A budget of this many bytes.
     pub fn new(bytes_max: u64) -> Self {
         let free = i64::try_from(bytes_max).expect("a budget is smaller than 8 EiB");
-        Self { shared: Arc::new(Shared { bytes_max, state: Mutex::new(State { free, waiting: VecDeque::new() }) }) }
+        let state = Mutex::new(State { free, waiting: VecDeque::new() });
+        Self { shared: Arc::new(Shared { bytes_max, unfinished: AtomicU64::new(0), state }) }
     }
 
     /// Admits `bytes` if nobody has to wait for them.
@@ -77,6 +82,17 @@ impl Intake {
             granted
         };
         granted.await.expect("a waiting request is answered as long as the budget lives")
+    }
+
+    /// A permit for nothing, which may still be split.
+    pub fn nothing(&self) -> IntakePermit {
+        IntakePermit { shared: self.shared.clone(), bytes: 0 }
+    }
+
+    /// Whether unfinished lines hold more than half of the budget. What else is held comes back when sinks deliver; this
+    /// comes back only when senders go on, who may themselves be waiting for memory.
+    pub fn is_crowded(&self) -> bool {
+        self.shared.unfinished.load(Ordering::Relaxed) > self.shared.bytes_max / 2
     }
 
     /// Bytes held by permits.
@@ -141,6 +157,34 @@ impl IntakePermit {
     }
 }
 
+/// A permit that an unfinished line holds between reads.
+#[derive(Debug)]
+pub struct LinePermit {
+    permit: IntakePermit,
+    /// What it was counted with; the permit may be split since.
+    bytes: u64,
+}
+
+impl LinePermit {
+    /// Counts a permit as an unfinished line's.
+    pub fn new(permit: IntakePermit) -> Self {
+        let bytes = permit.bytes;
+        permit.shared.unfinished.fetch_add(bytes, Ordering::Relaxed);
+        Self { permit, bytes }
+    }
+
+    /// The permit, to be split when the line has ended.
+    pub fn permit(&mut self) -> &mut IntakePermit {
+        &mut self.permit
+    }
+}
+
+impl Drop for LinePermit {
+    fn drop(&mut self) {
+        self.permit.shared.unfinished.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Drop for IntakePermit {
     fn drop(&mut self) {
         if self.bytes > 0 {
@@ -170,6 +214,20 @@ mod tests {
         drop(first);
         let (large, small) = (large.await.expect("admitted"), small.await.expect("admitted"));
         assert_eq!((large.bytes(), small.bytes(), intake.held_bytes()), (60, 10, 70));
+    }
+
+    #[tokio::test]
+    async fn unfinished_lines_crowd_the_budget_from_half_of_it_on() {
+        let intake = Intake::new(100);
+        let first = LinePermit::new(intake.admit(50).await);
+        assert!(!intake.is_crowded());
+        let mut second = LinePermit::new(intake.admit(1).await);
+        assert!(intake.is_crowded());
+        let part = second.permit().split(1);
+        drop(second);
+        assert!(!intake.is_crowded());
+        drop((first, part, intake.nothing()));
+        assert_eq!(intake.held_bytes(), 0);
     }
 
     #[tokio::test]

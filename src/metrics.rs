@@ -15,40 +15,10 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 
 use crate::process::Process;
+use crate::tally::ConnectionEnd;
 use crate::tally::Origin;
 use crate::tally::REASONS;
 use crate::tally::Tally;
-
-/// How a connection of a source ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConnectionEnd {
-    /// The sender closed it in order.
-    Closed,
-    /// The sender, or something between, reset it.
-    Reset,
-    /// It sent nothing for too long.
-    Idle,
-    /// The relay stopped, and the sender had not closed it by the deadline.
-    Stopped,
-    /// Our own fault.
-    Panicked,
-}
-
-impl ConnectionEnd {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Closed, Self::Reset, Self::Idle, Self::Stopped, Self::Panicked];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::Reset => "reset",
-            Self::Idle => "idle",
-            Self::Stopped => "stopped",
-            Self::Panicked => "panicked",
-        }
-    }
-}
 
 /// The counters of one source.
 #[derive(Clone, Debug)]

@@ -1,4 +1,5 @@
-//! What became of the lines of a read, counted where they are parsed and added to the metrics by whoever called.
+//! What became of the lines of a read, counted where they are parsed and added to the metrics by whoever called; and the
+//! words for how connections end.
 
 use crate::elb::format::Kind;
 
@@ -88,5 +89,39 @@ impl Tally {
     pub fn reject(&mut self, reason: &str) {
         let at = REASONS.iter().position(|&known| known == reason).unwrap_or(REASONS.len() - 1);
         self.rejects[at] += 1;
+    }
+}
+
+/// How a connection of a source ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionEnd {
+    /// The sender closed it in order.
+    Closed,
+    /// The sender, or something between, reset it.
+    Reset,
+    /// It sent nothing for too long.
+    Idle,
+    /// It left a line unfinished while unfinished lines held most of the memory.
+    Crowded,
+    /// The relay stopped, and the sender had not closed it by the deadline.
+    Stopped,
+    /// Our own fault.
+    Panicked,
+}
+
+impl ConnectionEnd {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Closed, Self::Reset, Self::Idle, Self::Crowded, Self::Stopped, Self::Panicked];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Idle => "idle",
+            Self::Crowded => "crowded",
+            Self::Stopped => "stopped",
+            Self::Panicked => "panicked",
+        }
     }
 }

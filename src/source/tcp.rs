@@ -24,10 +24,11 @@ use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::intake::Intake;
 use crate::intake::IntakePermit;
-use crate::metrics::ConnectionEnd;
+use crate::intake::LinePermit;
 use crate::metrics::SourceMetrics;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tally::ConnectionEnd;
 
 /// A TCP source, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,10 @@ pub const READ_BYTES: usize = 64 * 1024;
 
 /// Fewest bytes read at once, whatever they may become.
 const READ_BYTES_MIN: usize = 512;
+
+/// How long a sender may leave its line unfinished while such lines hold most of the budget. Without an end to that,
+/// senders who wait for memory in the middle of a line would wait for one another for ever, and everyone with them.
+const CROWDED_WAIT: Duration = Duration::from_secs(2);
 
 /// Reads that the budget has room for beside one another, whatever their lines are.
 const READS_AT_ONCE: u64 = 16;
@@ -171,9 +176,14 @@ struct Connection<'a, M, F> {
     stream: TcpStream,
     feed: F,
     /// What the unfinished line holds.
-    held: Option<IntakePermit>,
+    held: Option<LinePermit>,
     last_read: Instant,
     batches: Vec<Batch>,
+}
+
+/// Whether unfinished lines hold most of the budget, one of them without anything read for it for a while.
+fn is_crowding(intake: &Intake, last_read: Instant) -> bool {
+    intake.is_crowded() && last_read.elapsed() >= CROWDED_WAIT
 }
 
 /// Waits for a phase, for as long as a connection lives.
@@ -221,6 +231,12 @@ impl<M, F: Feed> Connection<'_, M, F> {
                     if let Some(end) = self.read_some(&stop).await {
                         return end;
                     }
+                    if self.held.is_some() && idle.deadline() > Instant::now() + CROWDED_WAIT {
+                        idle.as_mut().reset(Instant::now() + CROWDED_WAIT);
+                    }
+                }
+                Event::Idle if self.held.is_some() && is_crowding(&self.source.intake, self.last_read) => {
+                    return self.finish(false, ConnectionEnd::Crowded).await;
                 }
                 Event::Idle if self.is_idle(idle.as_mut()) => return self.finish(false, ConnectionEnd::Idle).await,
                 Event::Idle => {}
@@ -240,7 +256,8 @@ impl<M, F: Feed> Connection<'_, M, F> {
         let deadline = self.last_read + self.source.plan.idle_timeout;
         let passed = Instant::now() >= deadline;
         if !passed {
-            idle.reset(deadline);
+            let look = if self.held.is_some() { Instant::now() + CROWDED_WAIT } else { deadline };
+            idle.reset(look.min(deadline));
         }
         passed
     }
@@ -248,7 +265,10 @@ impl<M, F: Feed> Connection<'_, M, F> {
     /// Reads while there is something, a few times; gives the connection's end when that came.
     async fn read_some(&mut self, stop: &StopWatch) -> Option<ConnectionEnd> {
         for _ in 0..READS_IN_A_ROW {
-            let Some(mut permit) = self.admit(stop).await else { return Some(self.finish(false, ConnectionEnd::Stopped).await) };
+            let mut permit = match self.admit(stop).await {
+                Ok(permit) => permit,
+                Err(end) => return Some(self.finish(false, end).await),
+            };
             let read = self.read(&mut permit);
             self.hold(permit);
             self.append().await;
@@ -263,16 +283,26 @@ impl<M, F: Feed> Connection<'_, M, F> {
         None
     }
 
-    /// Waits for memory to read into; `None` when everything ends first.
-    async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
+    /// Waits for memory to read into; gives the connection's end when that comes first.
+    async fn admit(&mut self, stop: &StopWatch) -> Result<IntakePermit, ConnectionEnd> {
         let bytes = self.feed.admission_bytes(self.read_bytes()).min(self.fair_bytes());
         if let Some(permit) = self.source.intake.try_admit(bytes) {
-            return Some(permit);
+            return Ok(permit);
         }
         let mut stop = stop.clone();
+        let (intake, last_read) = (&self.source.intake, self.last_read);
+        let crowded = async {
+            loop {
+                tokio::time::sleep(CROWDED_WAIT).await;
+                if is_crowding(intake, last_read) {
+                    return;
+                }
+            }
+        };
         tokio::select! {
-            permit = self.source.intake.admit(bytes) => Some(permit),
-            () = stop.reached(Phase::Drain) => None,
+            permit = self.source.intake.admit(bytes) => Ok(permit),
+            () = stop.reached(Phase::Drain) => Err(ConnectionEnd::Stopped),
+            () = crowded, if self.held.is_some() => Err(ConnectionEnd::Crowded),
         }
     }
 
@@ -308,7 +338,7 @@ impl<M, F: Feed> Connection<'_, M, F> {
         let bytes = self.feed.held_bytes() as u64;
         self.held = None;
         if bytes > 0 {
-            self.held = Some(permit.split(bytes));
+            self.held = Some(LinePermit::new(permit.split(bytes)));
         }
     }
 
@@ -330,11 +360,11 @@ impl<M, F: Feed> Connection<'_, M, F> {
 
     /// Takes the last line, if there is one, and closes.
     async fn finish(&mut self, clean: bool, end: ConnectionEnd) -> ConnectionEnd {
-        let mut permit = match self.held.take() {
-            Some(permit) => permit,
-            None => self.source.intake.admit(0).await,
-        };
-        self.feed.finish(clean, &mut permit, &mut self.batches);
+        let mut nothing = self.source.intake.nothing();
+        let mut held = self.held.take();
+        let permit = held.as_mut().map_or(&mut nothing, LinePermit::permit);
+        self.feed.finish(clean, permit, &mut self.batches);
+        drop(held);
         self.append().await;
         if end == ConnectionEnd::Closed {
             // The sender has closed and everything is stored: this end may look like one.
