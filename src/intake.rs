@@ -79,6 +79,11 @@ impl Intake {
         granted.await.expect("a waiting request is answered as long as the budget lives")
     }
 
+    /// A permit for nothing, which may still be split.
+    pub fn nothing(&self) -> IntakePermit {
+        IntakePermit { shared: self.shared.clone(), bytes: 0 }
+    }
+
     /// Bytes held by permits.
     pub fn held_bytes(&self) -> u64 {
         self.shared.bytes_max.saturating_add_signed(self.shared.lock().free.wrapping_neg())

@@ -84,7 +84,7 @@ struct SourceFamilies {
 }
 
 /// Names and helps of the counters that have the source as their only label, in the order of [`Metrics::source`].
-const BY_SOURCE: [(&str, &str); 12] = [
+const BY_SOURCE: [(&str, &str); 13] = [
     ("received_bytes_total", "Bytes read from senders"),
     ("blank_lines_total", "Lines of nothing or spaces, which are no events"),
     ("control_lines_total", "Control messages AWS writes when logging is switched on, which are no events"),
@@ -96,6 +96,7 @@ const BY_SOURCE: [(&str, &str); 12] = [
     ("invalid_utf8_events_total", "Events with bytes that are no UTF-8, replaced by U+FFFD"),
     ("skipped_bytes_total", "Bytes of lines over the limit that were thrown away"),
     ("unfinished_bytes_total", "Bytes of last lines that ended without newline on a connection that was not closed in order"),
+    ("unread_bytes_total", "Bytes in the kernel from senders that were cut off at a stop, which nobody read"),
     ("connections_total", "Connections accepted"),
 ];
 
@@ -147,6 +148,7 @@ impl Metrics {
             invalid_utf8: next(),
             skipped_bytes: next(),
             unfinished_bytes: next(),
+            unread_bytes: next(),
             connections: next(),
             accept_errors: next(),
             dropped_rejects: self.source.dropped.with_label_values(&[name, "reject"]),

@@ -57,6 +57,7 @@ pub struct SourceMetrics {
     pub(super) invalid_utf8: IntCounter,
     pub(super) skipped_bytes: IntCounter,
     pub(super) unfinished_bytes: IntCounter,
+    pub(super) unread_bytes: IntCounter,
     pub(super) connections: IntCounter,
     pub(super) connections_open: IntGauge,
     pub(super) connections_ended: Vec<IntCounter>,
@@ -109,6 +110,16 @@ impl SourceMetrics {
         if bytes > 0 {
             self.unfinished_bytes.inc_by(bytes);
         }
+    }
+
+    /// Adds bytes that the kernel had taken from a sender that was cut off at the end, and nobody read.
+    pub fn unread(&self, bytes: u64) {
+        self.unread_bytes.inc_by(bytes);
+    }
+
+    /// Bytes of senders that were cut off at the end which nobody read.
+    pub fn bytes_unread(&self) -> u64 {
+        self.unread_bytes.get()
     }
 
     /// Counts a connection that was accepted.

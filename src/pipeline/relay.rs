@@ -270,7 +270,11 @@ impl Relay {
             }
         }
         let begun = Instant::now();
-        let hurried = {
+        let is_hopeless = failure.is_some() && self.sink_tasks.is_empty();
+        let hurried = if is_hopeless {
+            tracing::warn!("no sink is left to deliver to: senders are not waited for");
+            false
+        } else {
             let stopping = self.stop_in_phases(begun);
             tokio::select! {
                 () = stopping => false,
@@ -323,6 +327,10 @@ impl Relay {
             } else {
                 tracing::error!(sink = %name, delivered = cursor.events_acked, undelivered = left, "events are lost: the buffer is in memory");
             }
+        }
+        let unread: u64 = self.source_metrics.iter().map(SourceMetrics::bytes_unread).sum();
+        if unread > 0 {
+            tracing::warn!(bytes = unread, "senders that were cut off had sent bytes that nobody has read");
         }
         if dropped > 0 {
             tracing::error!(events = dropped, "events were read but found no room in the buffer before the end: they are lost");

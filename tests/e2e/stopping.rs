@@ -134,7 +134,7 @@ fn what_found_no_room_before_the_end_is_counted_and_named() {
 
 #[test]
 fn so_it_is_when_reads_wait_for_memory() {
-    stop_when_full(60, 300, |metrics| metrics.sum("memory_waiting_reads") > 0 && metrics.received() > metrics.appended());
+    stop_when_full(120, 300, |metrics| metrics.sum("memory_waiting_reads") > 0 && metrics.received() > metrics.appended());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::TcpStream;
@@ -34,6 +35,10 @@ const ADMISSION_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
+
+/// A sender that was asked to close and sends nothing for so long has nothing more to say: it may well be somebody's
+/// open terminal. A round trip takes far less.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// An unfinished line up to this size is always kept; ordinary log lines are shorter.
 const SMALL_LINE_BYTES: u64 = 8 * 1024;
@@ -88,35 +93,53 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut idle = pin!(tokio::time::sleep(self.source.plan.idle_timeout));
         let mut next = Phase::StopIntake;
         let mut reached = pin!(until(stop.clone(), next));
+        let mut asked_to_close = None;
         loop {
             let event = poll_fn(|context| {
-                if self.stream.poll_read_ready(context).is_ready() {
-                    return Poll::Ready(Event::Readable);
-                }
+                // First, so that a sender that never pauses is asked to stop, too.
                 if reached.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Event::Phase(next));
+                }
+                if self.stream.poll_read_ready(context).is_ready() {
+                    return Poll::Ready(Event::Readable);
                 }
                 idle.as_mut().poll(context).map(|()| Event::Idle)
             });
             match event.await {
-                // A sender that never pauses must not be read past the end: what is appended no more is lost.
-                Event::Readable if stop.phase() >= Phase::Drain => return self.finish(false, ConnectionEnd::Stopped).await,
                 Event::Readable => {
                     if let Some(end) = self.read_some(&stop).await {
                         return end;
                     }
                 }
+                Event::Idle if asked_to_close.is_some_and(|since| self.is_quiet(idle.as_mut(), since)) => {
+                    return self.finish(true, ConnectionEnd::Stopped).await;
+                }
+                Event::Idle if asked_to_close.is_some() => {}
                 Event::Idle if self.is_idle(idle.as_mut()) => return self.finish(false, ConnectionEnd::Idle).await,
                 Event::Idle => {}
                 Event::Phase(Phase::StopIntake) => {
                     // Half-closed, so that the sender sees the end and closes; what it still sends is read.
                     let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+                    let now = Instant::now();
+                    asked_to_close = Some(now);
+                    idle.as_mut().reset(now + QUIET);
                     next = Phase::Drain;
                     reached.set(until(stop.clone(), next));
                 }
                 Event::Phase(_) => return self.finish(false, ConnectionEnd::Stopped).await,
             }
         }
+    }
+
+    /// Whether a sender that was asked to close at `since` has sent nothing for a while and owes no end of a line;
+    /// otherwise the clock is set to when that could be.
+    fn is_quiet(&self, idle: Pin<&mut Sleep>, since: Instant) -> bool {
+        let deadline = self.last_read.max(since) + QUIET;
+        let quiet = Instant::now() >= deadline && self.feed.held_bytes() == 0;
+        if !quiet {
+            idle.reset(deadline.max(Instant::now() + QUIET));
+        }
+        quiet
     }
 
     /// Whether nothing has come for the idle timeout; otherwise the clock is set to when that could be.
@@ -227,17 +250,17 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         self.batches = Vec::new();
     }
 
-    /// Takes the last line, if there is one, and closes.
+    /// Takes the last line where the end is clean, counts what is lost where it is not, and closes.
     async fn finish(&mut self, clean: bool, end: ConnectionEnd) -> ConnectionEnd {
-        let mut permit = match self.held.take() {
-            Some(permit) => permit,
-            None => self.source.intake.admit(0).await,
-        };
+        let mut permit = self.held.take().unwrap_or_else(|| self.source.intake.nothing());
         self.feed.finish(clean, &mut permit, &mut self.batches);
         self.append().await;
-        if end == ConnectionEnd::Closed {
-            // The sender has closed and everything is stored: this end may look like one.
+        if clean {
+            // Nothing is left in the socket and everything is stored: this end may look like one.
             let _ = SockRef::from(&self.stream).set_linger(None);
+        } else if end == ConnectionEnd::Stopped {
+            let unread = rustix::io::ioctl_fionread(&self.stream).unwrap_or(0);
+            self.source.metrics.unread(unread);
         }
         end
     }
