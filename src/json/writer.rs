@@ -8,7 +8,7 @@ use wide::u8x16;
 
 /// Bytes a [`Writer`] may touch behind what it has written.
 ///
-/// The longest single step is a whole short member, [`MEMBER`] bytes.
+/// The longest single step is a whole short member: a key, 32 bytes of text and a quote.
 pub const SLACK: usize = MEMBER;
 
 /// Most bytes one byte of text can become inside a JSON string: a control character as `\u001f`.

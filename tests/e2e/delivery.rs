@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::support::flood::Flood;
 use crate::support::lines::albs;
@@ -114,21 +116,35 @@ const DOCUMENT_BYTES: u64 = 1_000;
 /// Lines read between two kills.
 const LINES_A_LIFE: u64 = 10_000;
 
+/// When nothing was written for so long, the reader's kernel is full, and the relay knows what that has acknowledged.
+const SAMPLED: Duration = Duration::from_millis(200);
+
 /// What a send queue can hold (`tcp_wmem`), and what is sent between two looks at it: released that much later.
 const SEND_QUEUE_BYTES: u64 = 5 << 20;
 
 fn a_reader_killed_in_mid_stream(kills: u64) {
-    // Above what the reader's kernel can hold unread, so that a prompt reader loses nothing whatever `settle` says.
+    // Above what the reader's kernel can hold unread: such bytes are sent again. `settle` is longer than a reader is halted
+    // here, even on a busy machine, so that it counts as one that reads.
     let resend_bytes = 4 * RECEIVE_BUFFER_BYTES as u64;
+    let settings = format!("resend_bytes = {resend_bytes}\nsettle = \"20s\"");
     let mut readers = Readers::new("delivery::reader_process");
     readers.start();
-    let relay = Relay::to(readers.address()).sink(&format!("resend_bytes = {resend_bytes}")).memory("64MiB").start();
+    let relay = Relay::to(readers.address()).sink(&settings).memory("64MiB").start();
     let flood = Flood::start(relay.lines, 2, 0, u64::from(u32::MAX));
     for kill in 1..=kills {
         wait_for(
             || (readers.count() >= kill * LINES_A_LIFE).then_some(()),
             || format!("{} documents\n{}\n{}", readers.count(), relay.metrics(), relay.log_text()),
         );
+        readers.freeze();
+        let mut last = (0, Instant::now());
+        relay.until(|metrics| {
+            let written = metrics.sum("sink_written_bytes_total");
+            if written != last.0 {
+                last = (written, Instant::now());
+            }
+            last.1.elapsed() > SAMPLED
+        });
         readers.kill();
         relay.until(|metrics| metrics.sum("sink_failures_total") >= kill);
         readers.start();
@@ -137,7 +153,7 @@ fn a_reader_killed_in_mid_stream(kills: u64) {
     wait_for(|| (readers.count() > read + 1_000).then_some(()), || format!("{} documents after the last kill", readers.count()));
     flood.enough();
     let sent = flood.finish();
-    let metrics = relay.until(|metrics| metrics.delivered("logstash") == sent.len() as u64);
+    let metrics = relay.metrics();
     relay.stop().cleanly();
     let again = all_arrived(sent, &readers.ids()) as u64;
     let retried = metrics.sum("sink_retried_events_total");

@@ -127,7 +127,7 @@ fn at_the_buffer_s_bound_the_books_balance_too() {
     let dead = FakeLogstash::absent();
     let relay = Relay::to(dead.address()).memory("16MiB").buffer("8MiB").start();
     let mut sender = relay.sender();
-    sender.send(albs(0..7_500));
+    sender.send(albs(0..6_900));
     let (mut last, mut same) = (0, 0);
     let metrics = relay.until(|metrics| {
         same = if metrics.received() == std::mem::replace(&mut last, metrics.received()) { same + 1 } else { 0 };

@@ -15,7 +15,7 @@ const SENDERS: usize = 8;
 
 fn a_sink_that_stops_reading(stall: Duration) {
     let logstash = FakeLogstash::listening();
-    let relay = Relay::to(logstash.address()).memory("64MiB").start();
+    let relay = Relay::to(logstash.address()).sink("settle = \"500ms\"").memory("64MiB").start();
     let flood = Flood::start(relay.lines, SENDERS, 1_500, u64::from(u32::MAX));
     logstash.receives(100);
     logstash.stop_reading();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::lines::albs;
 use crate::support::logstash::FakeLogstash;
 use crate::support::relay::Relay;
+use crate::support::scrape::Metrics;
 use crate::support::sender::Sender;
 use crate::support::sender::send;
 use crate::support::wait_for;
@@ -102,28 +103,38 @@ fn a_logstash_that_appears_while_it_stops_gets_everything() {
     assert_eq!(logstash.ids(), (0..300).collect::<Vec<_>>());
 }
 
-#[test]
-fn what_found_no_room_before_the_end_is_counted_and_named() {
+/// Stops a relay whose buffer is full; `senders` connections have sent `lines` each, more than it holds.
+fn stop_when_full(senders: usize, lines: u64, full: impl Fn(&Metrics) -> bool) {
     let dead = FakeLogstash::absent();
     let relay = Relay::to(dead.address()).memory("16MiB").buffer("8MiB").start();
-    let mut senders: Vec<Sender> = (0..4).map(|_| relay.sender()).collect();
-    // More than the buffer holds; what is over waits in the connections and in the sockets.
-    let text = albs(0..2_500);
+    let text = albs(0..lines);
+    let mut senders: Vec<Sender> = (0..senders).map(|_| relay.sender()).collect();
     for sender in &mut senders {
         sender.send(&text);
     }
-    let metrics = relay.until(|metrics| metrics.received() > metrics.appended());
-    assert!(metrics.appended() < 10_000, "{metrics}");
+    let metrics = relay.until(full);
+    assert!(metrics.appended() < lines * senders.len() as u64, "{metrics}");
     relay.terminate();
     drop(senders);
     relay.says("delivering what is left");
     let metrics = relay.metrics();
     relay.terminate();
-    let ended = relay.ended().with(3);
+    let ended = relay.ended().with(3).within(QUICK);
     let dropped = metrics.sum_where("source_dropped_events_total", "reason=\"stopped\"");
+    assert!(dropped > 0, "{metrics}");
     assert_eq!(ended.entry("found no room")["events"], dropped);
     assert_eq!(ended.entry("the buffer is in memory")["undelivered"], metrics.appended());
     assert_eq!(metrics.received(), metrics.appended() + dropped, "{metrics}");
+}
+
+#[test]
+fn what_found_no_room_before_the_end_is_counted_and_named() {
+    stop_when_full(4, 1_900, |metrics| metrics.received() > metrics.appended());
+}
+
+#[test]
+fn so_it_is_when_reads_wait_for_memory() {
+    stop_when_full(60, 300, |metrics| metrics.sum("memory_waiting_reads") > 0 && metrics.received() > metrics.appended());
 }
 
 #[test]

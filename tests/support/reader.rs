@@ -19,6 +19,9 @@ use std::process::Command;
 use std::process::Stdio;
 use std::thread;
 
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 use tempfile::TempDir;
 
 use crate::support::lines;
@@ -79,6 +82,14 @@ impl Readers {
             said.clear();
             assert_ne!(out.read_line(&mut said).expect("text"), 0, "the reader ended before it listened");
         }
+    }
+
+    /// Halts it where it is, so that its kernel fills up with what it does not read.
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        let id = self.child.as_ref().expect("one lives").id();
+        let pid = Pid::from_raw(i32::try_from(id).expect("a pid")).expect("a pid");
+        kill_process(pid, Signal::STOP).expect("it runs");
     }
 
     /// Ends it with SIGKILL, in the middle of whatever it does.
