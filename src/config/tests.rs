@@ -280,7 +280,7 @@ fn mistakes_in_flags_name_the_flag() {
     for words in [
         "--listen: \"5000\": is a port without a host",
         "--to: \"http://a\" is nowhere documents can go",
-        "ELBOW_TO: \"a\": is a port without a host",
+        "ELBOW_TO: \"a\": has no port",
         "--to: \"\": not the path of a file",
         "--admin: \"0.0.0.0:1\": the admin listener has neither",
         "--schema: \"asw\": unknown schema \"asw\"",
@@ -391,7 +391,7 @@ fn mistakes_in_a_sink() {
     check_sink("logstash_tcp", "user_timout = '5m'", 1, "sink.user_timout", "did you mean user_timeout?");
     check(&GOOD.replace("'stdout'", "'elasticsearch'"), (8, 8), "sink.type", "not available yet");
     check(&GOOD.replace("'stdout'", "'logstash'"), (8, 8), "sink.type", "did you mean \"logstash_tcp\"?");
-    check(&GOOD.replace("'stdout'", "'file'"), (6, 1), "sink.path", "path is missing");
+    check(&GOOD.replace("'stdout'", "'file'"), (6, 1), "sink.path", "is missing");
     check(&GOOD.replace("'stdout'", "'logstash_tcp'"), (6, 1), "sink.hosts", "add hosts = [");
     check(&GOOD.replace("[[sink]]\nname = 'out'\ntype = 'stdout'\n", ""), (1, 1), "sink", "[[sink]]\n");
 }
