@@ -125,7 +125,7 @@ hosts = ['logstash.example:5000']
 [[sink]]
 name = 'archive'
 type = 'file'
-path = '/var/log/elbow/documents.json'
+path = '/var/lib/elbow/documents.json'
 [[sink]]
 name = 'screen'
 type = 'stdout'
