@@ -217,7 +217,7 @@ impl AskedFamilies {
                 by_sink("sink_delivered_events_total", "Events the sink has delivered, each counted once"),
                 by_sink("sink_retried_events_total", "Events sent again after a failure"),
                 by_sink("sink_written_bytes_total", "Bytes written, those written again included"),
-                by_sink("sink_connections_total", "Connections or files opened"),
+                by_sink("sink_connections_total", "Connections made"),
                 by_sink("sink_failures_total", "Attempts that failed"),
             ],
             sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),

@@ -12,7 +12,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("buffer", &["buffer"]),
     ("hand-off", &["process", "metrics", "stop", "intake", "waiting"]),
     ("io", &["net", "source", "sink"]),
-    ("pipeline", &["pipeline", "admin"]),
+    ("pipeline", &["pipeline"]),
     ("top", &["config", "cli"]),
 ];
 

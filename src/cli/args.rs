@@ -278,9 +278,9 @@ pub enum LogLevel {
     Warn,
     /// What the relay does
     Info,
-    /// What each connection does
+    /// Each further try of what has failed before
     Debug,
-    /// What each read and write does
+    /// Whatever there is
     Trace,
 }
 

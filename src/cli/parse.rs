@@ -39,7 +39,10 @@ const READ_BYTES: usize = 256 * 1024;
 pub fn parse(command: &Parse) -> ExitCode {
     let plan = match command.config.as_deref().map(|path| load(Some(path), &Overrides::default())).transpose() {
         Ok(plan) => plan,
-        Err(error) => return usage(&error.to_string()),
+        Err(error) => {
+            let _ = writeln!(io::stderr().lock(), "{error}");
+            return ExitCode::from(EXIT_CONFIGURATION);
+        }
     };
     let key = plan.as_ref().map_or(IdKey::PUBLISHED, |plan: &Plan| plan.id_key);
     let mut job = match Job::new(&command.plan(plan.as_ref()), key) {

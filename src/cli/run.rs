@@ -17,6 +17,7 @@ use crate::cli::args::LogFormat;
 use crate::cli::args::Run;
 use crate::cli::check::EXIT_CONFIGURATION;
 use crate::cli::check::load;
+use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
@@ -55,9 +56,15 @@ pub fn run(command: &Run) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let status = runtime.block_on(relay(plan, command.config.is_none()));
+    let status = runtime.block_on(relay(plan, is_first_try(command)));
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     ExitCode::from(status)
+}
+
+/// Whether somebody tries it out: without any setting, or by flags on a terminal. A service set up by variables has a log that
+/// machines read, and no use for a line to paste.
+fn is_first_try(command: &Run) -> bool {
+    command.config.is_none() && (command.overrides == Overrides::default() || io::stderr().is_terminal())
 }
 
 async fn relay(plan: Plan, is_first_try: bool) -> u8 {
@@ -142,7 +149,7 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], is_first_try: bool) {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
     }
     for sink in sinks {
-        tracing::info!(sink = %sink.name, to = %destination(sink), durability = "memory", "delivering");
+        tracing::info!(sink = %sink.name, to = %destination(sink), durability = "memory", "this sink gets all documents");
     }
     let Some((_, lines)) = relay.sources.first().filter(|_| is_first_try) else { return };
     let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));

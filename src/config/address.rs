@@ -21,6 +21,9 @@ pub enum AddressError {
     /// No colon with a port behind it.
     #[error("has no port")]
     NoPort,
+    /// Nothing but a port.
+    #[error("is a port without a host")]
+    OnlyPort,
     /// A port that is none.
     #[error("the port is not a number from 0 to 65535")]
     Port,
@@ -49,7 +52,9 @@ impl<'t> Address<'t> {
                 (host, port.strip_prefix(':').ok_or(AddressError::NoPort)?)
             }
             None => {
-                let (host, port) = text.rsplit_once(':').ok_or(AddressError::NoPort)?;
+                let only_port = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let missing = if only_port { AddressError::OnlyPort } else { AddressError::NoPort };
+                let (host, port) = text.rsplit_once(':').ok_or(missing)?;
                 check_host(host)?;
                 (host, port)
             }
@@ -124,7 +129,7 @@ mod tests {
     fn what_is_no_address_is_refused() {
         for (text, error) in [
             ("", AddressError::NoPort),
-            ("5000", AddressError::NoPort),
+            ("5000", AddressError::OnlyPort),
             ("[::1]", AddressError::NoPort),
             (":5000", AddressError::NoHost),
             ("a:", AddressError::Port),

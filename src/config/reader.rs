@@ -132,8 +132,7 @@ impl<'d, 't> Reader<'d, 't> {
     /// A string; complains when it is not there.
     pub fn required(&mut self, key: &'static str, example: &str) -> Option<Written> {
         if !self.has(key) {
-            let what = format!("{} is missing", self.path_to(key));
-            let complaint = Complaint::missing(self.place(), self.path_to(key), what);
+            let complaint = Complaint::missing(self.place(), self.path_to(key), "is missing");
             self.known.push(key);
             self.desk.complaints.push(complaint.remedy(format!("add {key} = {example}")));
             return None;
@@ -212,7 +211,7 @@ impl<'d, 't> Reader<'d, 't> {
     pub fn later(&mut self, key: &'static str, instead: &str) {
         let Some(span) = self.key_span(key) else { return };
         self.known.push(key);
-        let complaint = self.complaint(key, Place::File(span), &format!("{key} is not available yet"));
+        let complaint = self.complaint(key, Place::File(span), "is not available yet");
         self.desk.complaints.push(complaint.remedy(instead));
     }
 
@@ -221,7 +220,7 @@ impl<'d, 't> Reader<'d, 't> {
         for key in keys {
             let Some(span) = self.key_span(key).filter(|_| !self.known.contains(key)) else { continue };
             self.known.push(key);
-            let complaint = self.complaint(key, Place::File(span), &format!("{key} belongs to {to}"));
+            let complaint = self.complaint(key, Place::File(span), &format!("belongs to {to}"));
             self.desk.complaints.push(complaint);
         }
     }

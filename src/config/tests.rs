@@ -278,7 +278,7 @@ fn mistakes_in_flags_name_the_flag() {
     };
     let shown = load(&BUILT_IN, &overrides, &|_| None).unwrap_err().to_string();
     for words in [
-        "--listen: \"5000\": has no port",
+        "--listen: \"5000\": is a port without a host",
         "--to: \"http://a\" is nowhere documents can go",
         "ELBOW_TO: \"a\": has no port",
         "--to: \"\": not the path of a file",
@@ -319,7 +319,7 @@ fn mistakes_at_the_top() {
     check_top("[buffer]\nmax_bytes = '257MiB'\n", (2, 13), "buffer.max_bytes", "larger than the memory");
     check_top("[admin]\naddress = '0.0.0.0:9600'\n", (2, 11), "admin.address", "loopback only");
     check_top("[admin]\naddress = 'ops.example:9600'\n", (2, 11), "admin.address", "\"127.0.0.1:9600\"");
-    check_top("[admin]\naddress = '9600'\n", (2, 11), "admin.address", "has no port");
+    check_top("[admin]\naddress = '9600'\n", (2, 11), "admin.address", "is a port without a host");
     check_top("[admin]\naddress = ''\n", (2, 11), "admin.address", "has no port");
     check_top("[admin]\nhealth_address = '[::]:1'\n", (2, 1), "admin.health_address", "not available yet");
     check_top("[admin]\naddress = '127.0.0.1:5000'\n", (7, 11), "source.address", "the admin listener already listens there");
@@ -372,7 +372,7 @@ fn mistakes_in_a_source() {
 
 #[test]
 fn mistakes_in_a_sink() {
-    check_sink("stdout", "path = '/x'", 1, "sink.path", "path belongs to sinks of type \"file\"");
+    check_sink("stdout", "path = '/x'", 1, "sink.path", "belongs to sinks of type \"file\"");
     check_sink("file", "settle = '2s'", 1, "sink.settle", "belongs to sinks of type \"logstash_tcp\"");
     check_sink("file", "path = '/x/'", 8, "sink.path", "not the path of a file");
     check_sink("file", "keep = 0", 8, "sink.keep", "too small");
@@ -391,7 +391,7 @@ fn mistakes_in_a_sink() {
     check_sink("logstash_tcp", "user_timout = '5m'", 1, "sink.user_timout", "did you mean user_timeout?");
     check(&GOOD.replace("'stdout'", "'elasticsearch'"), (8, 8), "sink.type", "not available yet");
     check(&GOOD.replace("'stdout'", "'logstash'"), (8, 8), "sink.type", "did you mean \"logstash_tcp\"?");
-    check(&GOOD.replace("'stdout'", "'file'"), (6, 1), "sink.path", "path is missing");
+    check(&GOOD.replace("'stdout'", "'file'"), (6, 1), "sink.path", "is missing");
     check(&GOOD.replace("'stdout'", "'logstash_tcp'"), (6, 1), "sink.hosts", "add hosts = [");
     check(&GOOD.replace("[[sink]]\nname = 'out'\ntype = 'stdout'\n", ""), (1, 1), "sink", "[[sink]]\n");
 }

@@ -300,7 +300,10 @@ impl Relay {
         // Whoever still waits for room is turned away, counts what it has as dropped, and ends.
         self.overview.buffer.close();
         let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
-        tracing::info!(events = self.overview.buffer.stat().events, "intake has ended; delivering what is left");
+        let events = self.overview.buffer.stat().events;
+        let left = HARD_DEADLINE.saturating_sub(begun.elapsed()).as_secs();
+        let how_long = if events > 0 { format!(" for at most {left}s; a second signal ends the wait") } else { String::new() };
+        tracing::info!(events, "intake has ended; delivering what is left{how_long}");
         while let Ok(Some(ended)) = timeout_at(begun + HARD_DEADLINE, self.sink_tasks.join_next()).await {
             if let Ok((name, Err(error))) = ended {
                 tracing::error!(sink = %name, error = %error.words(), "the sink failed while stopping");

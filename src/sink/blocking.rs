@@ -22,6 +22,11 @@ pub(super) trait Medium: Send + 'static {
     /// last. The rest is given again.
     fn store(&mut self, entries: &[Entry]) -> (usize, Result<(), SinkError>);
 
+    /// Gets ready to store, so that a mistake shows before the first event comes.
+    fn prepare(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     /// Where it stores, for the log.
     fn name(&self) -> String;
 }
@@ -44,7 +49,20 @@ pub(super) async fn deliver<M: Medium>(
     let mut backoff = Backoff::default();
     let mut entries = Vec::new();
     let name = medium.name();
-    state.delivering(&name);
+    let job = spawn_blocking(move || {
+        let prepared = medium.prepare();
+        (medium, prepared)
+    });
+    let prepared;
+    tokio::select! {
+        biased;
+        () = stop.reached(Phase::Stop) => return Ok(()),
+        done = job => (medium, prepared) = done.expect("a medium does not panic"),
+    }
+    match prepared {
+        Ok(()) => state.delivering(&name),
+        Err(error) => state.failed(&error),
+    }
     loop {
         if entries.is_empty() {
             tokio::select! {

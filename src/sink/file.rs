@@ -75,6 +75,11 @@ impl Medium for RotatedFile {
         self.store_at(entries, SystemTime::now())
     }
 
+    fn prepare(&mut self) -> Result<(), SinkError> {
+        self.open = Some(self.current(SystemTime::now())?);
+        Ok(())
+    }
+
     fn name(&self) -> String {
         self.plan.path.display().to_string()
     }

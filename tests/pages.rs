@@ -1,0 +1,256 @@
+//! Holds the pages to the program: what they show is what it prints, what they list is what there is.
+//!
+//! Console blocks of the README are run as they stand; tables are compared with a real plan and a real scrape. It refuses to
+//! judge prose.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+
+use elbow::config;
+use elbow::config::Text;
+use elbow::config::overrides::Overrides;
+use elbow::metrics::Figures;
+use elbow::metrics::Metrics;
+use elbow::metrics::SinkFigures;
+
+fn page(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
+}
+
+/// A fenced block: what stands behind the fence, the file it is said to be, and its lines.
+struct Block {
+    info: String,
+    file: Option<String>,
+    text: String,
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut file = None;
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        if let Some(name) = line.strip_prefix("<!-- file: ").and_then(|rest| rest.strip_suffix(" -->")) {
+            file = Some(name.to_owned());
+        }
+        if let Some(info) = line.strip_prefix("```") {
+            let text = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            blocks.push(Block { info: info.to_owned(), file: file.take(), text });
+        }
+    }
+    blocks
+}
+
+fn elbow() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_elbow"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ELBOW_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// The same with each event id blanked: those are another each time.
+fn without_ids(text: &str) -> String {
+    const BEFORE: &str = "\"id\":\"";
+    let mut parts = text.split(BEFORE);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + BEFORE + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
+#[test]
+fn the_readme_shows_the_line_of_the_banner_and_its_document() {
+    let readme = page("README.md");
+    let blocks = blocks(&readme);
+    let line = blocks.iter().find(|block| block.info == "text").expect("a line to paste");
+    assert_eq!(line.text.trim_end(), elbow::cli::run::SAMPLE_LINE);
+    let shown = blocks.iter().find(|block| block.info == "json").expect("its document");
+    let mut child =
+        elbow().arg("parse").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+    child.stdin.take().expect("a pipe").write_all(line.text.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(without_ids(&shown.text), without_ids(&String::from_utf8(output.stdout).expect("text")));
+}
+
+#[test]
+fn the_readme_shows_what_commands_print() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut ran = 0;
+    for block in blocks(&page("README.md")) {
+        if let Some(file) = block.file {
+            fs::write(folder.path().join(file), block.text).expect("it can be written");
+        } else if block.info == "console" {
+            let (command, shown) = block.text.split_once('\n').expect("a command");
+            let words = command.strip_prefix("$ elbow ").expect("an elbow command").split(' ');
+            let output = elbow().args(words).current_dir(&folder).output().expect("it runs");
+            let printed = [output.stdout, output.stderr].concat();
+            assert_eq!(String::from_utf8(printed).expect("text"), shown, "{command}");
+            ran += 1;
+        }
+    }
+    assert!(ran > 2, "there are commands in the README");
+}
+
+/// The rows of all tables of so many columns below each heading, cells without their backticks.
+fn tables(page: &str, columns: usize) -> BTreeMap<String, Vec<Vec<String>>> {
+    let mut tables: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
+    let mut heading = String::new();
+    for line in page.lines() {
+        if line.starts_with('#') {
+            heading = line.trim_start_matches('#').trim().replace('`', "");
+        } else if let Some(row) = line.strip_prefix("| `").and_then(|row| row.strip_suffix('|')) {
+            let cells: Vec<String> = row.split('|').map(|cell| cell.trim().replace('`', "")).collect();
+            if cells.len() == columns {
+                tables.entry(heading.clone()).or_default().push(cells);
+            }
+        }
+    }
+    tables
+}
+
+/// Every kind of source and sink with only what it must have.
+const LEAST: &str = "
+[[source]]
+name = 'elb'
+type = 'tcp'
+address = '0.0.0.0:5000'
+[source.fields]
+Component = 'web'
+[[sink]]
+name = 'logstash'
+type = 'logstash_tcp'
+hosts = ['logstash.example:5000']
+[[sink]]
+name = 'archive'
+type = 'file'
+path = '/var/lib/elbow/documents.json'
+[[sink]]
+name = 'screen'
+type = 'stdout'
+";
+
+/// Where the configuration page tells of a section of the report.
+fn heading_of(section: &str) -> &str {
+    match section {
+        "event ids" => "Top of the file",
+        "[[source]] elb" => "[[source]]",
+        "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
+        "[[sink]] archive" => "[[sink]] of type \"file\"",
+        "[[sink]] screen" => "[[sink]]",
+        table => table,
+    }
+}
+
+#[test]
+fn the_configuration_page_lists_every_key_with_its_default() {
+    let text = Text { name: "least", text: LEAST, built_in: false };
+    let plan = config::load(&text, &Overrides::default(), &|_| None).expect("a good configuration");
+    let mut rows: BTreeMap<(String, String), String> = BTreeMap::new();
+    for (heading, table) in tables(&page("docs/configuration.md"), 5) {
+        for row in table {
+            rows.insert((heading.clone(), row[0].clone()), row[2].clone());
+        }
+    }
+    let mut told = rows.clone();
+    let mut heading = "";
+    for line in plan.to_string().lines() {
+        let Some(setting) = line.strip_prefix("  ") else {
+            heading = heading_of(line);
+            continue;
+        };
+        let mut words = setting.split_whitespace();
+        let key = words.next().expect("a key");
+        let key = if key.starts_with("fields.") { "fields" } else { key };
+        // What every sink has stands below the heading for all of them.
+        let at = [heading, "[[sink]]"]
+            .map(|heading| (heading.to_owned(), key.to_owned()))
+            .into_iter()
+            .find(|at| rows.contains_key(at));
+        let at = at.unwrap_or_else(|| panic!("{key} of {heading} is not in docs/configuration.md"));
+        if line.contains("  default") && key != "id_key" {
+            assert_eq!(rows[&at].split(',').next(), words.next(), "the default of {key} in docs/configuration.md");
+        }
+        told.remove(&at);
+    }
+    // A table's name is its title in the report.
+    told.retain(|(_, key), _| key != "name");
+    assert!(told.is_empty(), "docs/configuration.md has keys that nobody reads: {told:?}");
+}
+
+#[test]
+fn the_configuration_page_gives_the_ranges_that_are_enforced() {
+    let mut tried = 0;
+    for (heading, table) in tables(&page("docs/configuration.md"), 5) {
+        for row in
+            table.iter().filter(|row| row[3].contains(" to ") && matches!(row[1].as_str(), "size" | "time span" | "number"))
+        {
+            let (key, range) = (&row[0], row[3].split(',').next().unwrap_or_default());
+            let nothing = match row[1].as_str() {
+                "size" => "'0B'",
+                "time span" => "'0s'",
+                _ => "0",
+            };
+            let text = with_setting(&heading, &format!("{key} = {nothing}"));
+            let complaints = config::load(&Text { name: "t", text: &text, built_in: false }, &Overrides::default(), &|_| None);
+            let complaints = complaints.expect_err("nothing is too little");
+            let allowed = complaints.iter().find(|one| one.key.ends_with(key.as_str())).and_then(|one| one.allowed.as_deref());
+            let allowed = allowed.unwrap_or_default().split(',').next();
+            assert_eq!(allowed, Some(range), "the range of {key} in docs/configuration.md");
+            tried += 1;
+        }
+    }
+    assert!(tried > 8, "there are ranges in docs/configuration.md: {tried}");
+}
+
+/// The least configuration with one more setting in the table of this heading.
+fn with_setting(heading: &str, setting: &str) -> String {
+    let type_line = match heading {
+        "[[source]]" => "type = 'tcp'",
+        "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
+        "[[sink]] of type \"file\"" => "type = 'file'",
+        table => return format!("{table}\n{setting}\n{LEAST}"),
+    };
+    LEAST.replace(type_line, &format!("{type_line}\n{setting}"))
+}
+
+#[test]
+fn the_metrics_page_lists_every_metric() {
+    let metrics = Metrics::new();
+    metrics.source("in").connected();
+    let sinks = vec![SinkFigures { name: "out".to_owned(), ..SinkFigures::default() }];
+    let text = metrics.render(&Figures { sinks, ..Figures::default() });
+    let mut real: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').expect("a name and a type");
+        real.insert(name.to_owned(), (kind.to_owned(), labels(&text, name)));
+    }
+    let mut told = BTreeMap::new();
+    for row in tables(&page("docs/metrics.md"), 4).into_values().flatten() {
+        let labels = row[2].split(", ").filter(|label| !label.is_empty()).map(str::to_owned).collect();
+        told.insert(row[0].clone(), (row[1].clone(), labels));
+    }
+    assert_eq!(told, real, "docs/metrics.md on the left, /metrics on the right");
+}
+
+/// The labels of a family, in alphabetical order.
+fn labels(text: &str, name: &str) -> Vec<String> {
+    let mut samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    let sample = samples.find(|rest| rest.starts_with(['{', ' '])).unwrap_or_default();
+    let Some((inside, _)) = sample.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { return Vec::new() };
+    inside.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label.to_owned()).collect()
+}
+
+#[test]
+fn the_metrics_page_lists_every_value_of_a_label() {
+    let page = page("docs/metrics.md");
+    let metrics = Metrics::new();
+    metrics.source("in").connected();
+    let text = metrics.render(&Figures::default());
+    for label in ["format", "reason"] {
+        for value in text.split(&format!("{label}=\"")).skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(page.contains(&format!("`{value}`")), "{label}=\"{value}\" is not in docs/metrics.md");
+        }
+    }
+}
