@@ -7,6 +7,10 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::setrlimit;
 use tokio::runtime::Builder;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
@@ -49,6 +53,7 @@ pub fn run(command: &Run) -> ExitCode {
     for warning in plan.report.warnings() {
         tracing::warn!("{warning}");
     }
+    raise_descriptor_limit();
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -101,6 +106,15 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
         };
     };
     status(&relay.run_until(asked, hurry).await)
+}
+
+/// Raises the soft limit of open files to the hard one: the soft one is low for programs that use `select`, and every
+/// connection takes a descriptor. Where it cannot be raised, accepting connections will say so when it matters.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
 }
 
 fn status(ended: &Ended) -> u8 {
