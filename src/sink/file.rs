@@ -441,4 +441,17 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).expect("text"), relay.text(0..100).repeat(round + 1));
         }
     }
+
+    #[tokio::test]
+    async fn a_path_that_cannot_be_written_shows_before_the_first_event() {
+        let directory = tempdir().expect("a directory");
+        let plan = FilePlan { path: directory.path().join("absent/documents"), ..plan(&directory) };
+        let mut relay = Relay::new(1);
+        let sink = relay.start_plan(SinkKind::File(plan));
+        relay.until(|relay| relay.states[0].condition() == crate::sink::Condition::Failed).await;
+        let error = relay.states[0].last_error().expect("a reason");
+        assert!(error.text.ends_with("create the directory"), "{}", error.text);
+        relay.drain();
+        relay.ends(sink).await.expect("nothing is left");
+    }
 }
