@@ -78,7 +78,7 @@ pub struct Parse {
 impl Parse {
     /// How lines become documents: as flags say, then as the first source of `plan` does, then as `elbow parse` does alone.
     pub fn plan(&self, plan: Option<&Plan>) -> ParsePlan {
-        let first = plan.and_then(|plan| plan.sources.first()).map(|source| source.parse.clone());
+        let first = plan.and_then(|plan| plan.relay.sources.first()).map(|source| source.parse.clone());
         let base = first.unwrap_or(ParsePlan {
             format: self.format,
             schema: Schema::Aws,

@@ -44,7 +44,7 @@ pub fn parse(command: &Parse) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
-    let key = plan.as_ref().map_or(IdKey::PUBLISHED, |plan: &Plan| plan.id_key);
+    let key = plan.as_ref().map_or(IdKey::PUBLISHED, |plan: &Plan| plan.relay.id_key);
     let mut job = match Job::new(&command.plan(plan.as_ref()), key) {
         Ok(job) => job,
         Err(error) => return usage(&error),

@@ -81,8 +81,8 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             return EXIT_FAILURE;
         }
     };
-    let sinks = plan.sinks.clone();
-    let relay = match Relay::start(plan.into_relay()).await {
+    let sinks = plan.relay.sinks.clone();
+    let relay = match Relay::start(plan.relay).await {
         Ok(relay) => relay,
         Err(error) => {
             complain(&format!("elbow: {error}"));

@@ -14,6 +14,7 @@ use crate::config::source;
 use crate::config::words::Words;
 use crate::event_id::IdKey;
 use crate::pipeline::admin::AdminPlan;
+use crate::pipeline::relay::RelayPlan;
 
 /// What several tables must agree on.
 pub struct Shared {
@@ -35,7 +36,8 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     let sources = source::decide_all(&mut root, overrides, &mut shared);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
     root.finish();
-    Plan { memory_bytes_max, buffer, admin, sources, sinks, id_key, report: Report::default() }
+    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, id_key };
+    Plan { relay, report: Report::default() }
 }
 
 fn decide_memory(root: &mut Reader<'_, '_>) -> u64 {

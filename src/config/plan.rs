@@ -2,39 +2,16 @@
 
 use std::fmt;
 
-use crate::buffer::BufferPlan;
 use crate::config::report::Report;
-use crate::event_id::IdKey;
-use crate::pipeline::admin::AdminPlan;
 use crate::pipeline::relay::RelayPlan;
-use crate::pipeline::relay::SourcePlan;
-use crate::sink::SinkPlan;
 
 /// The whole configuration as decided. Its `Display` is what `elbow check` prints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Most bytes of log data held in memory at once, wherever they are.
-    pub memory_bytes_max: u64,
-    /// The buffer.
-    pub buffer: BufferPlan,
-    /// The admin listener; `None` when it is switched off.
-    pub admin: Option<AdminPlan>,
-    /// The sources, in the order of the file; at least one.
-    pub sources: Vec<SourcePlan>,
-    /// The sinks, in the order of the file; at least one.
-    pub sinks: Vec<SinkPlan>,
-    /// The key event ids are computed under.
-    pub id_key: IdKey,
+    /// What the relay runs on.
+    pub relay: RelayPlan,
     /// Every setting, for people.
     pub report: Report,
-}
-
-impl Plan {
-    /// The part the relay runs on.
-    pub fn into_relay(self) -> RelayPlan {
-        let Self { memory_bytes_max, buffer, admin, sources, sinks, id_key, report: _ } = self;
-        RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, id_key }
-    }
 }
 
 impl fmt::Display for Plan {

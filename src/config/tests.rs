@@ -96,11 +96,11 @@ fn given(value: &str, by: &str) -> Given {
 #[test]
 fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     let plan = load(&BUILT_IN, &Overrides::default(), &|_| None).unwrap();
-    assert_eq!(plan.memory_bytes_max, 256 << 20);
-    assert_eq!(plan.buffer.bytes_max, 192 << 20);
-    assert_eq!(plan.admin.as_ref().unwrap().address, "127.0.0.1:9600");
-    assert_eq!(plan.id_key, IdKey::PUBLISHED);
-    let source = &plan.sources[0];
+    assert_eq!(plan.relay.memory_bytes_max, 256 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max, 192 << 20);
+    assert_eq!(plan.relay.admin.as_ref().unwrap().address, "127.0.0.1:9600");
+    assert_eq!(plan.relay.id_key, IdKey::PUBLISHED);
+    let source = &plan.relay.sources[0];
     assert_eq!(source.tcp.name, "tcp");
     assert_eq!(source.tcp.address, "127.0.0.1:5000");
     assert_eq!(source.tcp.line_bytes_max, 1 << 20);
@@ -109,8 +109,8 @@ fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     assert_eq!((source.parse.format, source.parse.schema), (Format::Auto, Schema::Aws));
     assert_eq!(source.parse.on_reject, OnReject::Tag);
     assert!(source.parse.fields.is_empty() && !source.parse.bare);
-    assert_eq!(plan.sinks.len(), 1);
-    assert_eq!(plan.sinks[0].kind, SinkKind::Stdout);
+    assert_eq!(plan.relay.sinks.len(), 1);
+    assert_eq!(plan.relay.sinks[0].kind, SinkKind::Stdout);
     assert!(!plan.to_string().contains("line "), "{plan}");
 }
 
@@ -119,7 +119,7 @@ fn the_example_file_gives_a_plan() {
     let text = include_str!("../../deploy/elbow.example.toml");
     let plan = load(&Text { name: "elbow.example.toml", text, built_in: false }, &Overrides::default(), &|_| None);
     let plan = plan.unwrap_or_else(|complaints| panic!("{complaints}"));
-    assert!(!plan.sources.is_empty() && plan.report.warnings().is_empty(), "{plan}");
+    assert!(!plan.relay.sources.is_empty() && plan.report.warnings().is_empty(), "{plan}");
 }
 
 #[test]
@@ -176,11 +176,11 @@ fn a_file_is_read_as_it_says() {
         keep = 3
         "#,
     );
-    assert_eq!(plan.memory_bytes_max, 128 << 20);
-    assert_eq!(plan.buffer.bytes_max, 64 << 20);
-    assert_eq!(plan.admin, None);
-    assert!(plan.id_key != IdKey::PUBLISHED);
-    let source = &plan.sources[0];
+    assert_eq!(plan.relay.memory_bytes_max, 128 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max, 64 << 20);
+    assert_eq!(plan.relay.admin, None);
+    assert!(plan.relay.id_key != IdKey::PUBLISHED);
+    let source = &plan.relay.sources[0];
     assert_eq!(source.tcp.connections_max, 7);
     assert_eq!(source.tcp.idle_timeout, Duration::from_secs(300));
     assert_eq!((source.parse.format, source.parse.on_reject), (Format::Elb, OnReject::Drop));
@@ -194,7 +194,7 @@ fn a_file_is_read_as_it_says() {
         ("on", json!(true)),
     ];
     assert_eq!(fields, want);
-    let SinkKind::LogstashTcp(logstash) = &plan.sinks[0].kind else { panic!("{:?}", plan.sinks) };
+    let SinkKind::LogstashTcp(logstash) = &plan.relay.sinks[0].kind else { panic!("{:?}", plan.relay.sinks) };
     let want = LogstashTcpPlan {
         hosts: vec!["logs.example:5000".to_owned(), "[::1]:5000".to_owned()],
         connect_timeout: Duration::from_secs(10),
@@ -205,7 +205,7 @@ fn a_file_is_read_as_it_says() {
     assert_eq!(*logstash, want);
     let want =
         FilePlan { path: PathBuf::from("/var/log/documents.json"), rotate_bytes: 100 << 20, rotate_interval: None, keep: 3 };
-    assert_eq!(plan.sinks[1].kind, SinkKind::File(want));
+    assert_eq!(plan.relay.sinks[1].kind, SinkKind::File(want));
 }
 
 #[test]
@@ -230,9 +230,9 @@ fn a_classic_source_without_its_fields_is_a_warning() {
 fn a_small_budget_gives_small_defaults() {
     let text = GOOD.replace("type = 'stdout'", "type = 'logstash_tcp'\nhosts = ['a:1']");
     let plan = plan(&format!("[memory]\nmax_bytes = '16MiB'{text}"));
-    let SinkKind::LogstashTcp(logstash) = &plan.sinks[0].kind else { panic!("{:?}", plan.sinks) };
+    let SinkKind::LogstashTcp(logstash) = &plan.relay.sinks[0].kind else { panic!("{:?}", plan.relay.sinks) };
     assert_eq!(logstash.resend_bytes, 12 << 20);
-    assert_eq!(plan.buffer.bytes_max, 12 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max, 12 << 20);
 }
 
 #[test]
@@ -246,14 +246,14 @@ fn flags_win_over_the_file() {
     };
     let text = GOOD.replace("[[sink]]", "fields = { Environment = 'ci', Team = 'ops' }\n[[sink]]");
     let plan = try_load(&text, &overrides).unwrap();
-    assert_eq!(plan.admin, None);
-    assert_eq!(plan.sources[0].tcp.address, "0.0.0.0:6000");
-    assert_eq!(plan.sources[0].parse.schema, Schema::Classic);
-    let fields = &plan.sources[0].parse.fields;
+    assert_eq!(plan.relay.admin, None);
+    assert_eq!(plan.relay.sources[0].tcp.address, "0.0.0.0:6000");
+    assert_eq!(plan.relay.sources[0].parse.schema, Schema::Classic);
+    let fields = &plan.relay.sources[0].parse.fields;
     assert_eq!(fields[0], ("Environment".to_owned(), json!("prod=1")));
     assert_eq!(fields[1], ("Team".to_owned(), json!("ops")));
     assert_eq!(fields[2], ("Extra".to_owned(), json!("")));
-    let sinks: Vec<_> = plan.sinks.iter().map(|sink| (sink.name.as_str(), sink.kind.label())).collect();
+    let sinks: Vec<_> = plan.relay.sinks.iter().map(|sink| (sink.name.as_str(), sink.kind.label())).collect();
     assert_eq!(sinks, [("logstash", "logstash_tcp"), ("logstash-2", "logstash_tcp"), ("file", "file")]);
     let shown = plan.to_string();
     assert!(shown.contains("--listen") && shown.contains("ELBOW_TO") && !shown.contains("[[sink]] out"), "{shown}");
@@ -264,7 +264,7 @@ fn flags_alone_are_enough() {
     let overrides =
         Overrides { listen: Some(given("127.0.0.1:0", "--listen")), to: vec![given("-", "--to")], ..Overrides::default() };
     let plan = try_load("", &overrides).unwrap();
-    assert_eq!((plan.sources[0].tcp.name.as_str(), plan.sinks[0].name.as_str()), ("tcp", "stdout"));
+    assert_eq!((plan.relay.sources[0].tcp.name.as_str(), plan.relay.sinks[0].name.as_str()), ("tcp", "stdout"));
 }
 
 #[test]

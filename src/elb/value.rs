@@ -90,12 +90,17 @@ pub(crate) fn integer(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool
             return true;
         }
     }
+    unusual_number(out, key, token, integer_text)
+}
+
+/// Writes a number that is read byte by byte; `-` is null. `false`: it is neither, and nothing counts.
+fn unusual_number(out: &mut Writer<'_>, key: &Key, token: Token<'_>, read: fn(&[u8]) -> Option<Digits<'_>>) -> bool {
     if token.is_dash() {
         out.null(key);
         return true;
     }
     out.bare_key(key);
-    let Some(digits) = integer_text(token.bytes()) else { return false };
+    let Some(digits) = read(token.bytes()) else { return false };
     number_text(out, digits);
     true
 }
@@ -224,14 +229,7 @@ pub(crate) fn decimal(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool
         out.short_number(key, bytes, len);
         return true;
     }
-    if token.is_dash() {
-        out.null(key);
-        return true;
-    }
-    out.bare_key(key);
-    let Some(digits) = decimal_text(token.bytes()) else { return false };
-    number_text(out, digits);
-    true
+    unusual_number(out, key, token, decimal_text)
 }
 
 /// Whether a text is `d.ddd` or `-1`, as nearly all processing times are.
