@@ -33,11 +33,11 @@ impl<'a> Token<'a> {
         self.end.wrapping_sub(self.start) == 1 && self.chunk[self.start] == b'-'
     }
 
-    /// The token's first 32 bytes and its length, when it is no longer than that and needs no escapes.
+    /// The token's first 32 bytes and its length, when it is no longer than that.
     #[inline(always)]
     fn short(&self) -> Option<(&'a [u8; SHORT], usize)> {
         let len = self.end.wrapping_sub(self.start);
-        if self.escapes || len > SHORT {
+        if len > SHORT {
             return None;
         }
         let bytes = self.chunk.get(self.start..self.start.wrapping_add(SHORT))?;
@@ -63,7 +63,9 @@ pub(crate) fn verbatim(out: &mut Writer<'_>, token: Token<'_>) {
 /// Writes a text member; `-` is null.
 #[inline(always)]
 pub(crate) fn text(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if let Some((bytes, len)) = token.short() {
+    if !token.escapes
+        && let Some((bytes, len)) = token.short()
+    {
         return if len == 1 && bytes[0] == b'-' { out.null(key) } else { out.short_text(key, bytes, len) };
     }
     if token.is_dash() {
@@ -94,6 +96,7 @@ pub(crate) fn integer(out: &mut Writer<'_>, key: &Key, token: Token<'_>) -> bool
 }
 
 /// Writes a number that is read byte by byte; `-` is null. `false`: it is neither, and nothing counts.
+#[inline(always)]
 fn unusual_number(out: &mut Writer<'_>, key: &Key, token: Token<'_>, read: fn(&[u8]) -> Option<Digits<'_>>) -> bool {
     if token.is_dash() {
         out.null(key);
@@ -259,8 +262,8 @@ pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<
         end = end.wrapping_sub(1);
     }
     match token.part(start, end).short() {
-        Some((bytes, len)) => out.short_text(ip, bytes, len),
-        None => {
+        Some((bytes, len)) if !token.escapes => out.short_text(ip, bytes, len),
+        _ => {
             out.key(ip);
             verbatim(out, token.part(start, end));
             out.byte(b'"');
