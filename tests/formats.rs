@@ -1,6 +1,9 @@
 //! Lines with known answers: the project's own edge cases, the goldens of the original Lambda, and public samples where
 //! `ELBOW_SAMPLES` names their folder.
 
+#[path = "support/same.rs"]
+mod same;
+
 use std::path::Path;
 
 use elbow::batch::BatchBuilder;
@@ -11,6 +14,7 @@ use elbow::elb::Schema;
 use elbow::elb::Style;
 use elbow::elb::trim;
 use elbow::json::envelope::Tags;
+use same::same;
 use serde_json::Value;
 
 /// Kinds this version parses, and the lines that are of none.
@@ -29,20 +33,6 @@ fn parse(line: &str, schema: Schema) -> Result<String, &'static str> {
         Err(Failure::Rejected(reject)) => Err(reject.reason.label()),
         Err(Failure::InvalidUtf8) => panic!("a case is UTF-8"),
         Err(Failure::Unknown) => Err(parser.unknown(chunk, start, end).reason.label()),
-    }
-}
-
-/// Equal but for how a number is written: `0` and `0.0`, `4.3e-05` and `0.000043` are the same.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len() && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
-        }
-        _ => left == right,
     }
 }
 

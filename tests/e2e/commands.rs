@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::support::lines::alb;
 use crate::support::relay::Relay;
 use crate::support::relay::elbow;
+use crate::support::same::same;
 
 /// What a command said and how it ended.
 struct Said {
@@ -113,20 +114,6 @@ fn wanted(name: &str, key: &str) -> (String, Vec<Value>) {
         }
     }
     (lines, wants)
-}
-
-/// Equal but for how a number is written.
-fn same(left: &Value, right: &Value) -> bool {
-    match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
-        (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
-        }
-        (Value::Object(left), Value::Object(right)) => {
-            left.len() == right.len() && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
-        }
-        _ => left == right,
-    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod lines;
 pub(crate) mod logstash;
 pub(crate) mod reader;
 pub(crate) mod relay;
+pub(crate) mod same;
 pub(crate) mod scrape;
 pub(crate) mod sender;
 
