@@ -10,9 +10,11 @@ use std::hint::black_box;
 use elbow::batch::BatchBuilder;
 use elbow::batch::SourceId;
 use elbow::elb::Context;
+use elbow::elb::Extras;
 use elbow::elb::Parser;
 use elbow::elb::Schema;
 use elbow::elb::Style;
+use elbow::elb::StylePlan;
 use elbow::elb::tokens::Tokens;
 use elbow::event_id::ArrivalIds;
 use elbow::event_id::IdKey;
@@ -20,7 +22,7 @@ use elbow::json::envelope::Envelope;
 use elbow::json::envelope::Received;
 use elbow::json::envelope::Tags;
 
-const STEPS: [&str; 7] = ["none", "split", "tokenise", "id", "aws", "aws+id", "classic+id"];
+const STEPS: [&str; 10] = ["none", "split", "tokenise", "id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id"];
 
 /// Documents are collected up to this size and thrown away, as a sink would free them.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -36,12 +38,12 @@ fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
 
 fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder) {
     let mut parser = Parser::default();
-    let style = Style::new(schema, &[]);
+    let style = Style::new(&StylePlan::plain(schema));
     let received = Received::at(1_709_251_200_000_000);
     let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
     for (start, end) in lines(text) {
         let envelope = with_id.then(|| Envelope { received, id: ids.draw() });
-        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE };
+        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE, extras: Extras::default() };
         parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
         if out.bytes() > BATCH_BYTES {
             black_box(out.documents());
@@ -70,6 +72,9 @@ fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
         }
         "aws" => documents(text, Schema::Aws, false, out),
         "aws+id" => documents(text, Schema::Aws, true, out),
+        "classic" => documents(text, Schema::Classic, false, out),
+        "ecs" => documents(text, Schema::Ecs, false, out),
+        "ecs+id" => documents(text, Schema::Ecs, true, out),
         "classic+id" => documents(text, Schema::Classic, true, out),
         _ => panic!("a step is one of {STEPS:?}"),
     }

@@ -36,6 +36,12 @@ pub enum Origin {
     Alb,
     /// A Classic access-log line.
     Classic,
+    /// An NLB access-log line.
+    Nlb,
+    /// An ALB connection-log line.
+    AlbConnection,
+    /// An ALB health-check-log line.
+    AlbHealthCheck,
     /// JSON.
     Json,
     /// Text, as it is.
@@ -46,13 +52,17 @@ pub enum Origin {
 
 impl Origin {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Alb, Self::Classic, Self::Json, Self::Text, Self::Reject];
+    pub const ALL: [Self; 8] =
+        [Self::Alb, Self::Classic, Self::Nlb, Self::AlbConnection, Self::AlbHealthCheck, Self::Json, Self::Text, Self::Reject];
 
     /// The word for metrics.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Alb => "alb",
             Self::Classic => "classic",
+            Self::Nlb => "nlb",
+            Self::AlbConnection => "alb-connection",
+            Self::AlbHealthCheck => "alb-health-check",
             Self::Json => "json",
             Self::Text => "text",
             Self::Reject => "reject",
@@ -64,6 +74,9 @@ impl Origin {
         match kind {
             Kind::Alb => Self::Alb,
             Kind::Classic => Self::Classic,
+            Kind::Nlb => Self::Nlb,
+            Kind::AlbConnection => Self::AlbConnection,
+            Kind::AlbHealthCheck => Self::AlbHealthCheck,
         }
     }
 }

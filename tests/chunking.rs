@@ -12,7 +12,6 @@ use elbow::pipeline::feed::LineFeed;
 use elbow::pipeline::parse::LineParser;
 use elbow::pipeline::parse::Look;
 use elbow::pipeline::plan::Format;
-use elbow::pipeline::plan::OnReject;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::pool::Pool;
 use elbow::source::Feed;
@@ -26,14 +25,12 @@ const LINE_BYTES_MAX: usize = 2048;
 /// The documents of a stream that comes in these reads, as text.
 fn documents(reads: &[&[u8]], format: Format, schema: Schema, bare: bool) -> String {
     let plan = ParsePlan {
-        format,
-        schema,
-        on_reject: OnReject::Tag,
         fields: vec![("Environment".to_owned(), "ci".into()), ("n".to_owned(), 7.into())],
         line_bytes_max: LINE_BYTES_MAX,
         bare,
+        ..ParsePlan::plain(format, schema)
     };
-    let look = Look::new(schema, &plan.fields).expect("the fields are few");
+    let look = Look::new(&plan).expect("the fields are few");
     let ids = ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0);
     let metrics = Arc::new(Metrics::new().source("test"));
     let mut feed =

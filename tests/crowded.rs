@@ -12,7 +12,6 @@ use elbow::buffer::BufferPlan;
 use elbow::elb::Schema;
 use elbow::event_id::IdKey;
 use elbow::pipeline::plan::Format;
-use elbow::pipeline::plan::OnReject;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::relay::Relay;
 use elbow::pipeline::relay::RelayPlan;
@@ -32,14 +31,7 @@ fn plan(file: &Path) -> RelayPlan {
         connections_max: 100,
         idle_timeout: Duration::from_secs(3_600),
     };
-    let parse = ParsePlan {
-        format: Format::Auto,
-        schema: Schema::Aws,
-        on_reject: OnReject::Tag,
-        fields: Vec::new(),
-        line_bytes_max: LINE_BYTES_MAX,
-        bare: false,
-    };
+    let parse = ParsePlan { line_bytes_max: LINE_BYTES_MAX, ..ParsePlan::plain(Format::Auto, Schema::Aws) };
     let file = FilePlan { path: file.to_owned(), rotate_bytes: 1 << 30, rotate_interval: None, keep: 1 };
     RelayPlan {
         memory_bytes_max: 16 << 20,

@@ -8,24 +8,27 @@ use std::path::Path;
 
 use elbow::batch::BatchBuilder;
 use elbow::elb::Context;
+use elbow::elb::Extras;
 use elbow::elb::Failure;
 use elbow::elb::Parser;
 use elbow::elb::Schema;
 use elbow::elb::Style;
+use elbow::elb::StylePlan;
 use elbow::elb::trim;
 use elbow::json::envelope::Tags;
 use same::same;
 use serde_json::Value;
 
-/// Kinds this version parses, and the lines that are of none.
-const KINDS: [&str; 3] = ["classic", "alb", "unknown"];
-
 /// The bare document of a line, or the word of its reject.
 fn parse(line: &str, schema: Schema) -> Result<String, &'static str> {
+    parse_as(line, &StylePlan::plain(schema))
+}
+
+fn parse_as(line: &str, plan: &StylePlan<'_>) -> Result<String, &'static str> {
     let chunk = line.as_bytes();
     let Some((start, end)) = trim(chunk, 0, chunk.len()) else { return Err("empty_line") };
-    let style = Style::new(schema, &[]);
-    let context = Context { style: &style, only: None, envelope: None, tags: Tags::NONE };
+    let style = Style::new(plan);
+    let context = Context { style: &style, only: None, envelope: None, tags: Tags::NONE, extras: Extras::default() };
     let mut parser = Parser::default();
     let mut out = BatchBuilder::default();
     match parser.document(chunk, start, end, &context, &mut out) {
@@ -41,14 +44,10 @@ fn cases(path: &Path) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a case is one JSON object per line")).collect()
 }
 
-/// Checks every case of these kinds in the `aws` schema and returns how many there were.
+/// Checks every case in the `aws` schema and returns how many there were.
 fn check_aws(path: &Path) -> usize {
-    let mut checked = 0;
-    for (at, case) in cases(path).iter().enumerate() {
-        if !KINDS.contains(&case["format"].as_str().expect("a case has a format")) {
-            continue;
-        }
-        checked += 1;
+    let cases = cases(path);
+    for (at, case) in cases.iter().enumerate() {
         let place = format!("{}:{} {}", path.display(), at + 1, case["why"]);
         let got = parse(case["line"].as_str().expect("a case has a line"), Schema::Aws);
         match (&got, case.get("expect"), case.get("error")) {
@@ -60,18 +59,52 @@ fn check_aws(path: &Path) -> usize {
             _ => panic!("{place}\n got {got:?}\nwant {case}"),
         }
     }
+    cases.len()
+}
+
+/// Checks every case in the `ecs` schema, whose members the cases name with dots, and returns how many there were.
+fn check_ecs(path: &Path) -> usize {
+    let plan = StylePlan { keep_original: true, ..StylePlan::plain(Schema::Ecs) };
+    let mut checked = 0;
+    for (at, case) in cases(path).iter().enumerate() {
+        let got = parse_as(case["line"].as_str().expect("a case has a line"), &plan);
+        match (&got, case.get("ecs"), case.get("error")) {
+            (Ok(document), Some(want), None) => {
+                checked += 1;
+                let document = flat(serde_json::from_str(document).expect("a document is JSON"));
+                let place = format!("{}:{}", path.display(), at + 1);
+                assert!(same(&document, want), "{place}\n got {document}\nwant {want}");
+            }
+            (Err(reason), None, Some(want)) => assert_eq!(reason, want),
+            _ => panic!("got {got:?}\nwant {case}"),
+        }
+    }
     checked
 }
 
-/// Checks every golden of these kinds byte for byte and returns how many there were.
+/// A document with its objects taken apart: names with dots.
+fn flat(document: Value) -> Value {
+    fn take(prefix: &str, value: Value, into: &mut serde_json::Map<String, Value>) {
+        match value {
+            Value::Object(members) => {
+                assert!(!members.is_empty(), "{prefix} is an object of nothing");
+                for (name, value) in members {
+                    take(&if prefix.is_empty() { name } else { format!("{prefix}.{name}") }, value, into);
+                }
+            }
+            value => assert!(into.insert(prefix.to_owned(), value).is_none(), "{prefix} stands there twice"),
+        }
+    }
+    let mut members = serde_json::Map::new();
+    take("", document, &mut members);
+    Value::Object(members)
+}
+
+/// Checks every golden byte for byte and returns how many there were.
 fn check_classic(path: &Path) -> usize {
     let mut checked = 0;
     for case in cases(path) {
-        let Some(want) =
-            case.get("wanted_output").filter(|_| KINDS.contains(&case["format"].as_str().expect("a golden has a format")))
-        else {
-            continue;
-        };
+        let Some(want) = case.get("wanted_output") else { continue };
         checked += 1;
         let got = parse(case["line"].as_str().expect("a golden has a line"), Schema::Classic);
         assert_eq!(got.as_deref().map(str::trim_end), Ok(want.as_str().expect("a golden is text")), "{}", case["id"]);
@@ -85,7 +118,7 @@ fn data(name: &str) -> std::path::PathBuf {
 
 #[test]
 fn every_edge_case_gives_its_document_or_its_reason() {
-    assert_eq!(check_aws(&data("edge-cases.jsonl")), 68);
+    assert_eq!(check_aws(&data("edge-cases.jsonl")), 81);
 }
 
 /// A quote in the wrong place is a damaged line of its kind, whichever way the line is cut into tokens.
@@ -101,7 +134,7 @@ fn quotes_around_the_name_do_not_hide_the_kind() {
 
 #[test]
 fn every_golden_comes_out_byte_for_byte() {
-    assert_eq!(check_classic(&data("classic-goldens.jsonl")), 55);
+    assert_eq!(check_classic(&data("classic-goldens.jsonl")), 61);
 }
 
 #[test]
@@ -112,5 +145,6 @@ fn public_samples_agree() {
     };
     let samples = Path::new(&samples);
     assert!(check_aws(&samples.join("expected.jsonl")) > 0);
+    assert!(check_ecs(&samples.join("expected.jsonl")) > 0);
     assert!(check_classic(&samples.join("classic-goldens.jsonl")) > 0);
 }

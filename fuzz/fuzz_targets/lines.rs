@@ -16,7 +16,6 @@ use elbow::pipeline::feed::LineFeed;
 use elbow::pipeline::parse::LineParser;
 use elbow::pipeline::parse::Look;
 use elbow::pipeline::plan::Format;
-use elbow::pipeline::plan::OnReject;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::pool::Pool;
 use elbow::source::Feed;
@@ -30,14 +29,12 @@ fuzz_target!(|input: &[u8]| {
     let format = Format::ALL[usize::from(*choice) % Format::ALL.len()];
     let schema = Schema::ALL[usize::from(*choice >> 4) % Schema::ALL.len()];
     let plan = ParsePlan {
-        format,
-        schema,
-        on_reject: OnReject::Tag,
         fields: vec![("Environment".to_owned(), "ci".into())],
         line_bytes_max: LINE_BYTES_MAX,
         bare: *choice >> 7 == 1,
+        ..ParsePlan::plain(format, schema)
     };
-    let look = Look::new(schema, &plan.fields).expect("the fields are few");
+    let look = Look::new(&plan).expect("the fields are few");
     let ids = ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0);
     let metrics = Arc::new(Metrics::new().source("fuzz"));
     let mut feed = LineFeed::new(LINE_BYTES_MAX, LineParser::new(&plan, Arc::new(look), ids), SourceId(0), Pool::new(1 << 20), metrics);

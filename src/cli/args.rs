@@ -21,7 +21,6 @@ use tracing::Level;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
-use crate::config::source::LINE_BYTES_DEFAULT;
 use crate::elb::Schema;
 use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
@@ -79,14 +78,7 @@ impl Parse {
     /// How lines become documents: as flags say, then as the first source of `plan` does, then as `elbow parse` does alone.
     pub fn plan(&self, plan: Option<&Plan>) -> ParsePlan {
         let first = plan.and_then(|plan| plan.relay.sources.first()).map(|source| source.parse.clone());
-        let base = first.unwrap_or(ParsePlan {
-            format: self.format,
-            schema: Schema::Aws,
-            on_reject: OnReject::Tag,
-            fields: Vec::new(),
-            line_bytes_max: usize::try_from(LINE_BYTES_DEFAULT).unwrap_or(usize::MAX),
-            bare: self.bare,
-        });
+        let base = first.unwrap_or(ParsePlan::plain(self.format, Schema::Aws));
         // A reject is what people run this for: it is shown whatever the source does with it.
         let schema = self.schema.unwrap_or(base.schema);
         ParsePlan { format: self.format, schema, on_reject: OnReject::Tag, bare: self.bare, ..base }

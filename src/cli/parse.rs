@@ -98,7 +98,7 @@ struct Job {
 
 impl Job {
     fn new(plan: &ParsePlan, key: IdKey) -> Result<Self, String> {
-        let look = Look::new(plan.schema, &plan.fields).map_err(|error| error.to_string())?;
+        let look = Look::new(plan).map_err(|error| error.to_string())?;
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
         Ok(Self { plan: plan.clone(), look: Arc::new(look), key, nonce, files: 0, lines: 0, documents: 0, rejects: 0, quiet: 0 })

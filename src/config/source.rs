@@ -126,7 +126,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
         },
-        parse: ParsePlan { format, schema, on_reject, fields, line_bytes_max, bare: false },
+        parse: ParsePlan { on_reject, fields, line_bytes_max, ..ParsePlan::plain(format, schema) },
     })
 }
 
@@ -134,7 +134,7 @@ fn decide_words(source: &mut Reader<'_, '_>) -> (Format, Schema, OnReject) {
     let formats = Format::ALL.map(|format| (format.label(), format));
     let format = source.one_of("format", &Words { now: &formats, later: &[] }, ("auto", Format::Auto));
     let schemas = Schema::ALL.map(|schema| (schema.label(), schema));
-    let schema = source.one_of("schema", &Words { now: &schemas, later: &["ecs"] }, ("aws", Schema::Aws));
+    let schema = source.one_of("schema", &Words { now: &schemas, later: &[] }, ("aws", Schema::Aws));
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
     source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));

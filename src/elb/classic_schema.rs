@@ -9,14 +9,16 @@ use serde_json::Value;
 use super::Context;
 use super::Line;
 use super::Written;
+use super::aws_schema;
 use super::format::Columns;
-use super::format::Shape;
+use super::format::Span;
 use super::reject::Reject;
 use super::style::render;
 use super::value;
 use super::value::Token;
 use crate::json::writer::Key;
 use crate::json::writer::Writer;
+use crate::time::has_shape;
 
 /// Most bytes of the seventeen members that do not depend on line or configuration: names, marks and five numbers of
 /// at most 25 characters.
@@ -61,49 +63,76 @@ pub(super) fn constants(fields: &[(String, Value)]) -> Vec<u8> {
 /// Writes the document, newline included.
 #[inline(always)]
 pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
-    let columns = line.format.columns.as_ref().expect("every kind so far has columns");
-    check(line)?;
     let base = out.at();
+    let Some(columns) = &line.format.columns else {
+        let written = line.open(context, line.token(line.format.time), out);
+        aws_schema::fields(line, out)?;
+        out.raw(context.style.constants());
+        line.close(context, base, &written, out);
+        return Ok(written);
+    };
+    line.check()?;
     let time = received(line, columns);
     let written = line.open(context, time, out);
-    string(out, &RECEIVED, time);
-    string(out, &NAME, line.token(columns.name));
-    string(out, &CLIENT, line.token(columns.client));
-    string(out, &BACKEND, line.token(columns.backend));
-    for (key, place) in TIMES.iter().zip(columns.times..) {
-        milliseconds(out, key, line.token(place));
-    }
-    for (key, place) in STATUS.iter().zip(columns.status..) {
-        string(out, key, line.token(place));
-    }
-    for (key, place) in BYTES.iter().zip(columns.bytes..) {
-        count(out, key, line.token(place));
-    }
-    out.key(&REQUEST);
-    out.raw(b"\\\"");
-    value::verbatim(out, line.token(columns.request));
-    out.raw(b"\\\"\"");
+    members(line, columns, time, out);
     out.raw(context.style.constants());
+    if context.style.has_classic_extra() {
+        extra(line, columns, out)?;
+    }
     line.close(context, base, &written, out);
     Ok(written)
 }
 
-/// Whether every field is what its place demands, those included that this schema leaves out.
+/// Writes the twelve members that are the line's.
 #[inline(always)]
-fn check(line: &Line<'_>) -> Result<(), Reject> {
-    for (place, field) in line.format.fields[..line.known()].iter().enumerate() {
-        let token = line.token(place);
-        let good = match field.shape {
-            Shape::Text | Shape::Request { .. } => true,
-            Shape::Integer => value::is_integer(token),
-            Shape::Number => value::is_decimal(token),
-            Shape::Time => value::is_time(token),
-            Shape::Endpoint { .. } => value::is_endpoint(token),
-        };
-        if !good {
+fn members(line: &Line<'_>, columns: &Columns, time: Token<'_>, out: &mut Writer<'_>) {
+    out.key(&RECEIVED);
+    value::verbatim(out, time);
+    if columns.zoneless && !time.bytes().ends_with(b"Z") {
+        out.byte(b'Z');
+    }
+    out.byte(b'"');
+    value::string(out, &NAME, line.token(columns.name));
+    value::string(out, &CLIENT, line.token(columns.client));
+    value::string(out, &BACKEND, line.token(columns.backend));
+    for (key, span) in TIMES.iter().zip(&columns.times) {
+        match *span {
+            Span::None => out.null(key),
+            Span::Seconds(place) => milliseconds(out, key, line.token(place)),
+            Span::Milliseconds(place) => count(out, key, line.token(place)),
+        }
+    }
+    for (key, place) in STATUS.iter().zip(&columns.status) {
+        match *place {
+            Some(place) => value::string(out, key, line.token(place)),
+            None => {
+                out.key(key);
+                out.raw(b"-\"");
+            }
+        }
+    }
+    for (key, &place) in BYTES.iter().zip(&columns.bytes) {
+        count(out, key, line.token(place));
+    }
+    out.key(&REQUEST);
+    out.raw(b"\\\"");
+    match columns.request {
+        Some(place) => value::verbatim(out, line.token(place)),
+        // What Classic writes for a connection that is no HTTP.
+        None => out.raw(b"- - - "),
+    }
+    out.raw(b"\\\"\"");
+}
+
+/// Writes the fields that have no column, under their names in the `aws` schema.
+fn extra(line: &Line<'_>, columns: &Columns, out: &mut Writer<'_>) -> Result<(), Reject> {
+    let known = line.known();
+    for (place, field) in line.format.fields[..known].iter().enumerate() {
+        if !columns.has(place) && !aws_schema::member(field, line.is_quoted(place), line.token(place), out) {
             return Err(line.misaligned(place));
         }
     }
+    line.write_unknown_fields(known, out);
     Ok(())
 }
 
@@ -111,17 +140,9 @@ fn check(line: &Line<'_>) -> Result<(), Reject> {
 #[inline(always)]
 fn received<'a>(line: &Line<'a>, columns: &Columns) -> Token<'a> {
     match columns.created {
-        Some(place) if place < line.known() && !line.token(place).is_dash() => line.token(place),
+        Some(place) if place < line.known() && has_shape(line.token(place).bytes()) => line.token(place),
         _ => line.token(line.format.time),
     }
-}
-
-/// Writes a text as it stands, `-` included.
-#[inline(always)]
-fn string(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    out.key(key);
-    value::verbatim(out, token);
-    out.byte(b'"');
 }
 
 /// Writes seconds as milliseconds; `-` is null.

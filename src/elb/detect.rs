@@ -48,11 +48,15 @@ fn is_control(line: &[u8]) -> bool {
 /// The kind of a line that starts with these tokens; missing ones are empty.
 #[inline(always)]
 pub fn kind(first: [&[u8]; 4]) -> Option<Kind> {
-    if has_shape(first[1]) && is_word(first[0]) && !has_shape(first[0]) && !is_decimal(first[2]) {
-        return Some(Kind::Alb);
+    if has_shape(first[1]) && is_word(first[0]) && !has_shape(first[0]) {
+        return Some(if is_decimal(first[2]) { Kind::AlbHealthCheck } else { Kind::Alb });
     }
-    if has_shape(first[0]) && !(is_address(first[1]) && is_digits(first[2]) && is_digits(first[3])) {
-        return Some(Kind::Classic);
+    if has_shape(first[0]) {
+        let is_connection = is_digits(first[2]) && is_digits(first[3]) && is_address(first[1]);
+        return Some(if is_connection { Kind::AlbConnection } else { Kind::Classic });
+    }
+    if has_shape(first[2]) && is_word(first[0]) && is_version(first[1]) {
+        return Some(Kind::Nlb);
     }
     None
 }
@@ -75,6 +79,11 @@ fn is_decimal(token: &[u8]) -> bool {
     }
 }
 
+/// Whether a token is a version such as `2.0`.
+fn is_version(token: &[u8]) -> bool {
+    token.contains(&b'.') && is_decimal(token)
+}
+
 /// Whether a token is an address and nothing else: a load balancer's name never is.
 fn is_address(token: &[u8]) -> bool {
     std::str::from_utf8(token).is_ok_and(|text| text.parse::<core::net::IpAddr>().is_ok())
@@ -95,12 +104,20 @@ mod tests {
         check("2017-08-10T18:25:56 my-lb", Shape::Elb(Kind::Classic));
         check("2017-08-10T18:25:56 2017-08-10T18:25:56 my-lb", Shape::Elb(Kind::Classic));
         check("h3   2026-03-01T10:20:30Z app/web/01 1.2.3.4:5", Shape::Elb(Kind::Alb));
-        check("https 2026-03-01T10:20:30.1Z 0.000123456 10.0.0.1:80", Shape::Unknown);
-        check("https 2026-03-01T10:20:30.1Z 7 10.0.0.1:80", Shape::Unknown);
+        check("https 2026-03-01T10:20:30.1Z 0.000123456 10.0.0.1:80", Shape::Elb(Kind::AlbHealthCheck));
+        check("https 2026-03-01T10:20:30.1Z 7 10.0.0.1:80", Shape::Elb(Kind::AlbHealthCheck));
         for name in ["1.2.3", "1.", ".5", "\"0.1\"", "app/1"] {
             check(&format!("https 2026-03-01T10:20:30.1Z {name} 10.0.0.1:80"), Shape::Elb(Kind::Alb));
         }
-        check("2026-03-01T10:20:30Z 192.0.2.1 443 443 -", Shape::Unknown);
+        check("2026-03-01T10:20:30Z 192.0.2.1 443 443 -", Shape::Elb(Kind::AlbConnection));
+        check("2026-03-01T10:20:30Z 2001:db8::77 443 443 -", Shape::Elb(Kind::AlbConnection));
+        check("2026-03-01T10:20:30Z 192.0.2.1 443 4a3 -", Shape::Elb(Kind::Classic));
+        check("2026-03-01T10:20:30Z 192.0.2.1", Shape::Elb(Kind::Classic));
+        check("tls 2.0 2018-12-20T02:59:40 net/edge/01", Shape::Elb(Kind::Nlb));
+        check("quic 10.25 2018-12-20T02:59:40Z net/edge/01", Shape::Elb(Kind::Nlb));
+        for version in ["2", "2.", ".0", "v2.0", "-"] {
+            check(&format!("tls {version} 2018-12-20T02:59:40 net/edge/01"), Shape::Unknown);
+        }
         check("Enable AccessLog for ELB: app/web/01 at 2026-03-01T10:00:00.781Z", Shape::Control);
         check("Enable nothing", Shape::Unknown);
         check("{\"a\":1}", Shape::Json);

@@ -16,7 +16,11 @@ pub struct Format {
     pub tokens_min: usize,
     /// Place of the event's time.
     pub time: usize,
-    /// Places of the classic schema's columns; `None` for kinds it has no column for.
+    /// Place of the status the load balancer answered with: a line that has one tells of an HTTP request.
+    pub status: Option<usize>,
+    /// Place of the request line.
+    pub request: Option<usize>,
+    /// Where the classic schema finds its columns; `None` for kinds it has no columns for.
     pub columns: Option<Columns>,
     /// One bit for each place that must not be quoted.
     pub bare: u64,
@@ -24,6 +28,8 @@ pub struct Format {
     pub quoted: u64,
     /// One bit for each place that must be quoted or `-`.
     pub quoted_or_dash: u64,
+    /// One bit for each place whose text may carry a client's secrets.
+    pub sensitive: u64,
 }
 
 /// The kinds of line there are.
@@ -33,17 +39,26 @@ pub enum Kind {
     Classic,
     /// Application Load Balancer access log.
     Alb,
+    /// Network Load Balancer access log, TLS listeners.
+    Nlb,
+    /// Application Load Balancer connection log.
+    AlbConnection,
+    /// Application Load Balancer health-check log.
+    AlbHealthCheck,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Classic, Self::Alb];
+    pub const ALL: [Self; 5] = [Self::Classic, Self::Alb, Self::Nlb, Self::AlbConnection, Self::AlbHealthCheck];
 
     /// The word for configuration, metrics and documentation.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Classic => "classic",
             Self::Alb => "alb",
+            Self::Nlb => "nlb",
+            Self::AlbConnection => "alb-connection",
+            Self::AlbHealthCheck => "alb-health-check",
         }
     }
 
@@ -52,6 +67,9 @@ impl Kind {
         match self {
             Self::Classic => &super::classic::FORMAT,
             Self::Alb => &super::alb::FORMAT,
+            Self::Nlb => &super::nlb::FORMAT,
+            Self::AlbConnection => &super::alb_connection::FORMAT,
+            Self::AlbHealthCheck => &super::alb_health_check::FORMAT,
         }
     }
 }
@@ -65,6 +83,10 @@ pub struct Field {
     pub shape: Shape,
     /// Whether it may, must or must not be quoted.
     pub quoting: Quoting,
+    /// Where it goes in the `ecs` schema.
+    pub ecs: &'static [Target],
+    /// Whether its text may carry a client's secrets, so that it is searched for them.
+    pub sensitive: bool,
 }
 
 /// What a field's text must look like, and what it becomes in the `aws` schema.
@@ -72,12 +94,20 @@ pub struct Field {
 pub enum Shape {
     /// Any text, kept as it is; `-` is null.
     Text,
+    /// The same, in practice an IP address.
+    Ip,
+    /// The same with the quotes it stands in: a list of quoted words.
+    WordList,
     /// A whole number or `-`.
     Integer,
     /// A decimal number or `-`.
     Number,
     /// A timestamp or `-`, kept as text.
     Time,
+    /// The same, but no reason to reject a line.
+    LooseTime,
+    /// `PASS` or `FAIL`.
+    PassOrFail,
     /// `ip:port` or `-`: two members.
     Endpoint {
         /// Member for the address.
@@ -96,6 +126,81 @@ pub enum Shape {
     },
 }
 
+/// One member of the `ecs` schema that a field becomes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, a dot between the objects it stands in.
+    pub path: &'static str,
+    /// What becomes of the text. A value that has none leaves the member out.
+    pub form: Form,
+    /// The lines that have it.
+    pub when: When,
+}
+
+/// The lines that have a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// All of the kind.
+    Always,
+    /// Those with an HTTP status.
+    Http,
+    /// Those without.
+    Tcp,
+}
+
+/// What becomes of a field's text in the `ecs` schema. `-` means no value unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The text.
+    Text,
+    /// The text, `-` included.
+    Verbatim,
+    /// An IP address, as it stands.
+    Ip,
+    /// A whole number.
+    Integer,
+    /// A decimal number.
+    Number,
+    /// A duration in seconds; a negative one is none.
+    Seconds,
+    /// The text of a number; a negative one is none.
+    NaturalText,
+    /// A time in milliseconds, cut.
+    Date,
+    /// A time with the digits AWS wrote.
+    DateVerbatim,
+    /// The address of `ip:port`.
+    EndpointIp,
+    /// The port of `ip:port` as a number.
+    EndpointPort,
+    /// The port of `ip:port` as text.
+    EndpointPortText,
+    /// The method of a request line.
+    Verb,
+    /// The number behind `HTTP/`.
+    Version,
+    /// The URL of a request line as it stands, and its parts beside it.
+    Url,
+    /// `success` for a status below 400, `failure` otherwise.
+    Outcome,
+    /// A list of texts, divided by commas.
+    CommaList,
+    /// A list of texts, divided by spaces.
+    SpaceList,
+    /// The number of a protocol such as `TLSv1.2` or `tlsv12`.
+    ProtocolVersion,
+    /// The name of such a protocol in lower case.
+    ProtocolName,
+    /// The time behind `NotBefore=`.
+    NotBefore,
+    /// The time behind `NotAfter=`.
+    NotAfter,
+    /// A word up to its colon.
+    BeforeColon,
+    /// A word from behind its colon on.
+    BehindColon,
+}
+
 /// Whether a field stands in quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quoting {
@@ -109,46 +214,87 @@ pub enum Quoting {
     Either,
 }
 
-/// Places of the classic schema's columns in a line.
+/// Where the classic schema finds its columns in a line.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
-    /// Preferred place of the receive time, when the line is long enough and it is not `-`.
+    /// Preferred place of the receive time, when the line is long enough and it is a time.
     pub created: Option<usize>,
+    /// Whether times lack the zone's letter, which is then added.
+    pub zoneless: bool,
     /// Name of the load balancer.
     pub name: usize,
     /// Client's address and port.
     pub client: usize,
     /// Backend's address and port.
     pub backend: usize,
-    /// First of the three processing times.
-    pub times: usize,
-    /// First of the two status codes.
-    pub status: usize,
-    /// First of the two byte counts.
-    pub bytes: usize,
-    /// The request line.
-    pub request: usize,
+    /// The three processing times.
+    pub times: [Span; 3],
+    /// The two status codes; `None` reads as `-`.
+    pub status: [Option<usize>; 2],
+    /// The two byte counts.
+    pub bytes: [usize; 2],
+    /// The request line; `None` reads as Classic writes it for TCP.
+    pub request: Option<usize>,
+}
+
+/// Where a duration stands and in what unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Nowhere.
+    None,
+    /// At this place, in seconds.
+    Seconds(usize),
+    /// At this place, in milliseconds.
+    Milliseconds(usize),
+}
+
+impl Columns {
+    /// Whether a place is one of the columns of every line.
+    pub fn has(&self, place: usize) -> bool {
+        let times = self.times.iter().any(|time| matches!(time, Span::Seconds(at) | Span::Milliseconds(at) if *at == place));
+        times
+            || [self.name, self.client, self.backend].contains(&place)
+            || self.status.contains(&Some(place))
+            || self.bytes.contains(&place)
+            || self.request == Some(place)
+    }
 }
 
 impl Field {
+    const fn new(name: &str, shape: Shape, quoting: Quoting) -> Self {
+        Self { key: Key::new(name), shape, quoting, ecs: &[], sensitive: false }
+    }
+
     /// A field without quotes.
     pub const fn bare(name: &str, shape: Shape) -> Self {
-        Self { key: Key::new(name), shape, quoting: Quoting::Bare }
+        Self::new(name, shape, Quoting::Bare)
     }
 
     /// A text in quotes.
     pub const fn quoted(name: &str, shape: Shape) -> Self {
-        Self { key: Key::new(name), shape, quoting: Quoting::Quoted }
+        Self::new(name, shape, Quoting::Quoted)
     }
 
     /// A text in quotes, or a bare `-`.
     pub const fn quoted_or_dash(name: &str) -> Self {
-        Self { key: Key::new(name), shape: Shape::Text, quoting: Quoting::QuotedOrDash }
+        Self::new(name, Shape::Text, Quoting::QuotedOrDash)
     }
 
     /// A field found with and without quotes.
     pub const fn either(name: &str, shape: Shape) -> Self {
-        Self { key: Key::new(name), shape, quoting: Quoting::Either }
+        Self::new(name, shape, Quoting::Either)
+    }
+
+    /// The same with its members in the `ecs` schema.
+    pub const fn ecs(mut self, targets: &'static [Target]) -> Self {
+        self.ecs = targets;
+        self
+    }
+
+    /// The same, searched for secrets.
+    pub const fn sensitive(mut self) -> Self {
+        self.sensitive = true;
+        self
     }
 
     /// AWS's name.
@@ -159,12 +305,27 @@ impl Field {
     /// The members it becomes in the `aws` schema.
     pub fn members(&self) -> impl Iterator<Item = &str> {
         let keys: [Option<&Key>; 4] = match &self.shape {
-            Shape::Text | Shape::Integer | Shape::Number | Shape::Time => [Some(&self.key), None, None, None],
             Shape::Endpoint { ip, port } => [Some(ip), Some(port), None, None],
             Shape::Request { verb, url, proto } => [Some(&self.key), Some(verb), Some(url), Some(proto)],
+            _ => [Some(&self.key), None, None, None],
         };
         keys.into_iter().flatten().map(Key::name)
     }
+}
+
+/// A member every line of the kind has.
+pub const fn to(path: &'static str, form: Form) -> Target {
+    Target { path, form, when: When::Always }
+}
+
+/// A member of lines with an HTTP status.
+pub const fn http(path: &'static str, form: Form) -> Target {
+    Target { path, form, when: When::Http }
+}
+
+/// A member of lines without one.
+pub const fn tcp(path: &'static str, form: Form) -> Target {
+    Target { path, form, when: When::Tcp }
 }
 
 /// The shape of a field that is an address and a port.
@@ -187,6 +348,23 @@ pub const fn mask(fields: &[Field], quoting: Quoting) -> u64 {
     let mut at = 0;
     while at < fields.len() {
         if fields[at].quoting as u8 == quoting as u8 {
+            mask |= 1 << at;
+        }
+        at += 1;
+    }
+    mask
+}
+
+/// One bit for each of the fields that may carry secrets.
+///
+/// # Panics
+/// When there are more than 64 fields; at compile time.
+pub const fn sensitive(fields: &[Field]) -> u64 {
+    assert!(fields.len() <= 64, "a format has at most 64 fields");
+    let mut mask = 0;
+    let mut at = 0;
+    while at < fields.len() {
+        if fields[at].sensitive {
             mask |= 1 << at;
         }
         at += 1;

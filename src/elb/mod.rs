@@ -1,19 +1,24 @@
 //! Load-balancer log lines: from the bytes of a line straight to its finished document.
 //!
 //! ```text
-//! detect (shape of the first tokens) -> tokens (four ways to read quotes) -> aws_schema | classic_schema
-//!                                          format: one table per kind of log (alb, classic)
+//! detect (shape of the first tokens) -> tokens (four ways to read quotes) -> aws_schema | classic_schema | ecs_schema
+//!                                          format: one table per kind of log (alb, classic, nlb, …)
 //! ```
 //!
 //! Any bytes give a document or a [`Reject`]; a line whose fields would be shifted is never a document. There is no I/O
 //! here, no clock and no configuration: the [`Style`] says how documents look.
 
 pub mod alb;
+pub mod alb_connection;
+pub mod alb_health_check;
 mod aws_schema;
 pub mod classic;
 mod classic_schema;
 pub mod detect;
+mod ecs_program;
+mod ecs_schema;
 pub mod format;
+pub mod nlb;
 pub mod reject;
 mod style;
 pub mod tokens;
@@ -21,6 +26,7 @@ mod value;
 
 pub use style::Schema;
 pub use style::Style;
+pub use style::StylePlan;
 pub(crate) use style::render as render_fields;
 
 use crate::batch::BatchBuilder;
@@ -28,10 +34,11 @@ use crate::batch::EventId;
 use crate::batch::Micros;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Tags;
+use crate::json::writer::Key;
 use crate::json::writer::Writer;
-use detect::Shape;
 use format::Format;
 use format::Kind;
+use format::Shape;
 use reject::Reject;
 use reject::RejectReason;
 use tokens::Attempt;
@@ -76,6 +83,25 @@ pub struct Context<'a> {
     pub envelope: Option<Envelope>,
     /// Tags the line has earned already.
     pub tags: Tags,
+    /// What enrichment adds.
+    pub extras: Extras<'a>,
+}
+
+/// What enrichment found out about a line: members as `,"name":value…`, or nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Members of the document.
+    pub document: &'a [u8],
+    /// Members of the object that is about the client; in the `ecs` schema alone.
+    pub client: &'a [u8],
+    /// Members of the object that is about the user agent; in the `ecs` schema alone.
+    pub user_agent: &'a [u8],
+}
+
+impl Extras<'_> {
+    fn bytes(&self) -> usize {
+        self.document.len() + self.client.len() + self.user_agent.len()
+    }
 }
 
 impl Context<'_> {
@@ -147,9 +173,9 @@ impl Parser {
     /// Why a line that looks like nothing known is rejected where only load-balancer lines are allowed.
     pub fn unknown(&mut self, chunk: &[u8], start: usize, end: usize) -> Reject {
         match detect::shape(&chunk[start..end]) {
-            Shape::Control => Reject::new(RejectReason::ControlMessage, 0),
-            Shape::Json => Reject::new(RejectReason::Json, 0),
-            Shape::Elb(_) | Shape::Unknown => match self.tokens.cut(chunk, start, end, Attempt::ALL[0]) {
+            detect::Shape::Control => Reject::new(RejectReason::ControlMessage, 0),
+            detect::Shape::Json => Reject::new(RejectReason::Json, 0),
+            detect::Shape::Elb(_) | detect::Shape::Unknown => match self.tokens.cut(chunk, start, end, Attempt::ALL[0]) {
                 Err(reject) => reject,
                 Ok(()) if self.tokens.is_empty() => Reject::new(RejectReason::EmptyLine, 0),
                 Ok(()) => Reject::new(RejectReason::UnrecognisedFormat, 0),
@@ -205,11 +231,12 @@ impl Parser {
     ) -> Result<Parsed, Reject> {
         let line = Line { chunk, start, end, tokens: &self.tokens, format, escapes: self.tokens.escapes() != 0 };
         line.check_quoting()?;
-        let bound = context.style.document_bound(format.kind, end - start, self.tokens.escapes());
+        let bound = context.style.document_bound(format.kind, end - start, self.tokens.escapes()) + context.extras.bytes();
         let mut writer = out.writer(bound);
         let written = match context.style.schema() {
             Schema::Aws => aws_schema::write(&line, context, &mut writer),
             Schema::Classic => classic_schema::write(&line, context, &mut writer),
+            Schema::Ecs => ecs_schema::write(&line, context, &mut writer),
         }?;
         let at = writer.at();
         out.finish(at, context.envelope.map_or(EventId([0; 16]), |envelope| envelope.id), written.time);
@@ -252,6 +279,11 @@ impl<'a> Line<'a> {
         value::Token { chunk: self.chunk, start, end, escapes: self.escapes }
     }
 
+    #[inline(always)]
+    fn is_quoted(&self, place: usize) -> bool {
+        self.tokens.quoted() >> place & 1 == 1
+    }
+
     /// A reject at a token, its opening quote included.
     #[cold]
     fn misaligned(&self, place: usize) -> Reject {
@@ -283,6 +315,59 @@ impl<'a> Line<'a> {
         if wrong == 0 { Ok(()) } else { Err(self.misaligned(wrong.trailing_zeros() as usize)) }
     }
 
+    /// Whether every field is what its place demands, those included that a schema leaves out.
+    #[inline(always)]
+    fn check(&self) -> Result<(), Reject> {
+        for (place, field) in self.format.fields[..self.known()].iter().enumerate() {
+            let token = self.token(place);
+            let good = match field.shape {
+                Shape::Text | Shape::Ip | Shape::WordList | Shape::LooseTime | Shape::Request { .. } => true,
+                Shape::Integer => value::is_integer(token),
+                Shape::Number => value::is_decimal(token),
+                Shape::Time => value::is_time(token),
+                Shape::PassOrFail => value::is_pass_or_fail(token),
+                Shape::Endpoint { .. } => value::is_endpoint(token),
+            };
+            if !good {
+                return Err(self.misaligned(place));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tokens AWS has not told us about, in order.
+    fn unknown_tokens(&self, known: usize) -> impl Iterator<Item = value::Token<'a>> {
+        let named = (known..self.tokens.len()).map(|place| self.token(place));
+        let token = self.token(0);
+        let rest = self.tokens.rest().iter();
+        named.chain(rest.map(move |&(start, end)| token.part(start as usize, end as usize)))
+    }
+
+    /// Writes the tokens AWS has not told us about, as texts in order.
+    #[inline(always)]
+    fn write_unknown_fields(&self, known: usize, out: &mut Writer<'_>) {
+        if known == self.tokens.len() {
+            return;
+        }
+        out.raw(b",\"unknown_fields\":[");
+        for (at, token) in self.unknown_tokens(known).enumerate() {
+            if at > 0 {
+                out.byte(b',');
+            }
+            out.byte(b'"');
+            value::verbatim(out, token);
+            out.byte(b'"');
+        }
+        out.byte(b']');
+    }
+
+    /// Writes the line as it came.
+    fn original(&self, key: &Key, out: &mut Writer<'_>) {
+        out.key(key);
+        out.escaped(self.chunk, self.start, self.end);
+        out.byte(b'"');
+    }
+
     /// Opens the document with the relay's members and says what time the event has. Without an envelope nothing is
     /// written: the first member's comma is turned into the brace at the end.
     #[inline(always)]
@@ -310,6 +395,11 @@ impl<'a> Line<'a> {
             context.tags
         };
         tags.write_member(out);
+        if context.style.keeps_message() {
+            const MESSAGE: Key = Key::new("message");
+            self.original(&MESSAGE, out);
+        }
+        out.raw(context.extras.document);
         out.raw(context.style.tail(self.format.kind));
         out.raw(b"}\n");
         out.patch(base, b'{');

@@ -45,7 +45,7 @@ impl<'a> Token<'a> {
     }
 
     #[inline(always)]
-    fn part(&self, start: usize, end: usize) -> Self {
+    pub(crate) fn part(&self, start: usize, end: usize) -> Self {
         Self { start, end, ..*self }
     }
 }
@@ -74,6 +74,30 @@ pub(crate) fn text(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
     out.key(key);
     verbatim(out, token);
     out.byte(b'"');
+}
+
+/// Writes a text member as it stands, `-` included.
+#[inline(always)]
+pub(crate) fn string(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if !token.escapes
+        && let Some((bytes, len)) = token.short()
+    {
+        return out.short_text(key, bytes, len);
+    }
+    out.key(key);
+    verbatim(out, token);
+    out.byte(b'"');
+}
+
+/// Writes a text member with the quotes the token stands in; `-` is null.
+pub(crate) fn word_list(out: &mut Writer<'_>, key: &Key, token: Token<'_>, quoted: bool) {
+    if !quoted {
+        return text(out, key, token);
+    }
+    out.key(key);
+    out.raw(b"\\\"");
+    verbatim(out, token);
+    out.raw(b"\\\"\"");
 }
 
 /// Writes a text member that is null where it would be empty or `-`.
@@ -154,6 +178,12 @@ pub(crate) fn is_integer(token: Token<'_>) -> bool {
 #[inline(always)]
 pub(crate) fn is_decimal(token: Token<'_>) -> bool {
     token.is_dash() || is_usual_decimal(token.bytes()) || decimal_text(token.bytes()).is_some()
+}
+
+/// Whether a token is `PASS` or `FAIL`.
+#[inline(always)]
+pub(crate) fn is_pass_or_fail(token: Token<'_>) -> bool {
+    matches!(token.bytes(), b"PASS" | b"FAIL")
 }
 
 /// Whether a token is a timestamp or `-`.
@@ -245,7 +275,7 @@ fn is_usual_decimal(text: &[u8]) -> bool {
     }
 }
 
-/// Writes address and port of `ip:port`, split at the last colon; `-` makes both null. `false`: there is no colon.
+/// Writes address and port of `ip:port`; `-` makes both null. `false`: there is no colon.
 #[inline(always)]
 pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<'_>) -> bool {
     if token.is_dash() {
@@ -253,7 +283,20 @@ pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<
         out.null(port);
         return true;
     }
-    let Some(colon) = last_colon(token) else { return false };
+    let Some((address, number)) = endpoint_parts(token) else { return false };
+    string(out, ip, address);
+    let before = out.at();
+    if number.bytes().first() == Some(&b'-') || !integer(out, port, number) {
+        out.rewind(before);
+        out.null(port);
+    }
+    true
+}
+
+/// Address and port of `ip:port`, split at the last colon, brackets stripped; `None`: there is no colon.
+#[inline(always)]
+pub(crate) fn endpoint_parts(token: Token<'_>) -> Option<(Token<'_>, Token<'_>)> {
+    let colon = last_colon(token)?;
     let (mut start, mut end) = (token.start, colon);
     if start < end && token.chunk[start] == b'[' {
         start = start.wrapping_add(1);
@@ -261,21 +304,7 @@ pub(crate) fn endpoint(out: &mut Writer<'_>, ip: &Key, port: &Key, token: Token<
     if start < end && token.chunk[end.wrapping_sub(1)] == b']' {
         end = end.wrapping_sub(1);
     }
-    match token.part(start, end).short() {
-        Some((bytes, len)) if !token.escapes => out.short_text(ip, bytes, len),
-        _ => {
-            out.key(ip);
-            verbatim(out, token.part(start, end));
-            out.byte(b'"');
-        }
-    }
-    let number = token.part(colon.wrapping_add(1), token.end);
-    let before = out.at();
-    if number.bytes().first() == Some(&b'-') || !integer(out, port, number) {
-        out.rewind(before);
-        out.null(port);
-    }
-    true
+    Some((token.part(start, end), token.part(colon.wrapping_add(1), token.end)))
 }
 
 /// The last colon of a token: a port has at most five digits, so the search is short.
@@ -287,34 +316,47 @@ fn last_colon(token: Token<'_>) -> Option<usize> {
 }
 
 /// Writes a request line and its three parts.
-///
-/// The method ends at the first space; the protocol is the last word if it is `HTTP/n`, `HTTP/n.n` or `-`; the URL is
-/// everything between, spaces included. Trailing spaces count for the text alone.
 #[inline(always)]
 pub(crate) fn request(out: &mut Writer<'_>, key: &Key, [verb, url, proto]: [&Key; 3], token: Token<'_>) {
     out.key(key);
     verbatim(out, token);
     out.byte(b'"');
+    let parts = request_parts(token);
+    part(out, verb, parts.verb);
+    part(out, url, parts.url);
+    part(out, proto, parts.proto);
+}
+
+/// The parts of a request line; one that is missing is empty.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestParts<'a> {
+    pub(crate) verb: Token<'a>,
+    pub(crate) url: Token<'a>,
+    pub(crate) proto: Token<'a>,
+}
+
+/// Splits a request line.
+///
+/// The method ends at the first space; the protocol is the last word if it is `HTTP/n`, `HTTP/n.n` or `-`; the URL is
+/// everything between, spaces included. Trailing spaces are no part of anything.
+#[inline(always)]
+pub(crate) fn request_parts(token: Token<'_>) -> RequestParts<'_> {
     let mut end = token.end;
     while end > token.start && token.chunk[end.wrapping_sub(1)] == b' ' {
         end = end.wrapping_sub(1);
     }
     let line = &token.chunk[token.start..end];
+    let none = token.part(end, end);
     let Some(first) = memchr(b' ', line) else {
-        part(out, verb, token.part(token.start, end));
-        out.null(url);
-        out.null(proto);
-        return;
+        return RequestParts { verb: token.part(token.start, end), url: none, proto: none };
     };
-    part(out, verb, token.part(token.start, token.start.wrapping_add(first)));
+    let verb = token.part(token.start, token.start.wrapping_add(first));
     let rest = token.start.wrapping_add(first).wrapping_add(1);
     let last = last_space(line).map_or(rest, |space| token.start.wrapping_add(space).wrapping_add(1));
     if is_protocol(&token.chunk[last..end]) {
-        part(out, url, token.part(rest, last.wrapping_sub(1).max(rest)));
-        part(out, proto, token.part(last, end));
+        RequestParts { verb, url: token.part(rest, last.wrapping_sub(1).max(rest)), proto: token.part(last, end) }
     } else {
-        part(out, url, token.part(rest, end));
-        out.null(proto);
+        RequestParts { verb, url: token.part(rest, end), proto: none }
     }
 }
 

@@ -120,19 +120,11 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::pipeline::parse::Look;
     use crate::pipeline::plan::Format;
-    use crate::pipeline::plan::OnReject;
     use crate::pipeline::plan::ParsePlan;
 
     fn feed() -> LineFeed {
-        let plan = ParsePlan {
-            format: Format::Auto,
-            schema: Schema::Aws,
-            on_reject: OnReject::Tag,
-            fields: Vec::new(),
-            line_bytes_max: 1 << 20,
-            bare: false,
-        };
-        let look = Arc::new(Look::new(plan.schema, &plan.fields).expect("no fields"));
+        let plan = ParsePlan::plain(Format::Auto, Schema::Aws);
+        let look = Arc::new(Look::new(&plan).expect("no fields"));
         let parser = LineParser::new(&plan, look, ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0));
         LineFeed::new(plan.line_bytes_max, parser, SourceId(0), Pool::new(1 << 20), Arc::new(Metrics::new().source("in")))
     }

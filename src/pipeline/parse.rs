@@ -16,10 +16,11 @@ use super::text;
 use super::text::Why;
 use crate::batch::BatchBuilder;
 use crate::elb::Context;
+use crate::elb::Extras;
 use crate::elb::Failure;
 use crate::elb::Parser;
-use crate::elb::Schema;
 use crate::elb::Style;
+use crate::elb::StylePlan;
 use crate::elb::detect;
 use crate::elb::detect::Shape;
 use crate::elb::reject::RejectReason;
@@ -53,9 +54,14 @@ impl Look {
     ///
     /// # Errors
     /// When a field has a name the relay writes itself, or the fields are too many or too large.
-    pub fn new(schema: Schema, pairs: &[(String, Value)]) -> Result<Self, FieldsError> {
+    pub fn new(plan: &ParsePlan) -> Result<Self, FieldsError> {
+        let &ParsePlan { schema, classic_extra, keep_original, ref fields, .. } = plan;
+        Self::of(Style::new(&StylePlan { schema, fields, classic_extra, keep_original }), fields)
+    }
+
+    fn of(style: Style, pairs: &[(String, Value)]) -> Result<Self, FieldsError> {
         let fields = Fields::from_pairs(pairs.iter().cloned())?;
-        Ok(Self { style: Style::new(schema, pairs), text_tail: text::tail(pairs), fields, pairs: pairs.to_vec() })
+        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec() })
     }
 
     /// The same with more fields; of two fields of one name the new one counts.
@@ -67,7 +73,7 @@ impl Look {
                 None => pairs.push((name, value)),
             }
         }
-        Self::new(self.style.schema(), &pairs)
+        Self::of(self.style.with_fields(&pairs), &pairs)
     }
 }
 
@@ -168,7 +174,13 @@ impl LineParser {
             Format::Auto | Format::Elb if matches!(chunk[start], b'{' | b'[') => {
                 self.json(chunk, start, end, tags, received, out)
             }
-            Format::Auto | Format::Elb | Format::Alb | Format::Classic => self.elb(chunk, start, end, tags, received, out),
+            Format::Auto
+            | Format::Elb
+            | Format::Alb
+            | Format::Classic
+            | Format::Nlb
+            | Format::AlbConnection
+            | Format::AlbHealthCheck => self.elb(chunk, start, end, tags, received, out),
             Format::Json => self.json(chunk, start, end, tags, received, out),
             Format::Text => self.plain(chunk, start, end, tags, received, out),
         }
@@ -177,7 +189,7 @@ impl LineParser {
     #[inline(always)]
     fn elb(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
         let envelope = self.envelope(received);
-        let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags };
+        let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags, extras: Extras::default() };
         match self.elb.document(chunk, start, end, &context, out) {
             Ok(parsed) => {
                 self.tally.event(Origin::of(parsed.kind));

@@ -12,6 +12,10 @@ pub struct ParsePlan {
     pub format: Format,
     /// What the documents look like.
     pub schema: Schema,
+    /// Whether the classic schema has the fields it has no column for.
+    pub classic_extra: bool,
+    /// Whether documents of load-balancer lines hold the line as it came.
+    pub keep_original: bool,
     /// What becomes of a line no parser takes.
     pub on_reject: OnReject,
     /// Static fields in the order they were written, each name once; values are strings, numbers and booleans.
@@ -33,23 +37,61 @@ pub enum Format {
     Alb,
     /// Classic Load Balancer access logs.
     Classic,
+    /// NLB access logs.
+    Nlb,
+    /// ALB connection logs.
+    AlbConnection,
+    /// ALB health-check logs.
+    AlbHealthCheck,
     /// JSON objects, or arrays of them.
     Json,
     /// Text as it is.
     Text,
 }
 
+impl ParsePlan {
+    /// Lines of this format become documents of this schema, and nothing else is asked for.
+    pub fn plain(format: Format, schema: Schema) -> Self {
+        Self {
+            format,
+            schema,
+            classic_extra: false,
+            keep_original: false,
+            on_reject: OnReject::Tag,
+            fields: Vec::new(),
+            line_bytes_max: LINE_BYTES_MAX,
+            bare: false,
+        }
+    }
+}
+
+/// Longest line where nobody says otherwise: four times the 256 KiB that a load balancer's line may well have.
+pub const LINE_BYTES_MAX: usize = 1 << 20;
+
 impl Format {
     /// All of them, in the order they are listed to people.
-    pub const ALL: [Self; 6] = [Self::Auto, Self::Elb, Self::Alb, Self::Classic, Self::Json, Self::Text];
+    pub const ALL: [Self; 9] = [
+        Self::Auto,
+        Self::Elb,
+        Self::Alb,
+        Self::Classic,
+        Self::Nlb,
+        Self::AlbConnection,
+        Self::AlbHealthCheck,
+        Self::Json,
+        Self::Text,
+    ];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Elb => "elb",
-            Self::Alb => "alb",
-            Self::Classic => "classic",
+            Self::Alb => Kind::Alb.label(),
+            Self::Classic => Kind::Classic.label(),
+            Self::Nlb => Kind::Nlb.label(),
+            Self::AlbConnection => Kind::AlbConnection.label(),
+            Self::AlbHealthCheck => Kind::AlbHealthCheck.label(),
             Self::Json => "json",
             Self::Text => "text",
         }
@@ -65,6 +107,9 @@ impl Format {
         match self {
             Self::Alb => Some(Kind::Alb),
             Self::Classic => Some(Kind::Classic),
+            Self::Nlb => Some(Kind::Nlb),
+            Self::AlbConnection => Some(Kind::AlbConnection),
+            Self::AlbHealthCheck => Some(Kind::AlbHealthCheck),
             Self::Auto | Self::Elb | Self::Json | Self::Text => None,
         }
     }

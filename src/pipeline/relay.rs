@@ -189,8 +189,7 @@ impl Relay {
         let mut open = Vec::new();
         for source in plan.sources {
             let name = source.tcp.name.clone();
-            let look = Look::new(source.parse.schema, &source.parse.fields)
-                .map_err(|source| StartError::Fields { name: name.clone(), source })?;
+            let look = Look::new(&source.parse).map_err(|source| StartError::Fields { name: name.clone(), source })?;
             let listener = open_listener(&format!("source {name}"), &source.tcp.address).await?;
             open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
         }
