@@ -5,6 +5,7 @@
 
 mod source;
 
+use std::sync::Arc;
 use std::sync::Mutex;
 
 use prometheus::Encoder;
@@ -17,6 +18,7 @@ use prometheus::Registry;
 use prometheus::TextEncoder;
 
 pub use source::ConnectionEnd;
+use source::LongerLines;
 pub use source::SourceMetrics;
 
 use crate::process::Process;
@@ -81,17 +83,17 @@ struct SourceFamilies {
     dropped: IntCounterVec,
     open: IntGaugeVec,
     ended: IntCounterVec,
+    longer: IntCounterVec,
 }
 
 /// Names and helps of the counters that have the source as their only label, in the order of [`Metrics::source`].
-const BY_SOURCE: [(&str, &str); 13] = [
+const BY_SOURCE: [(&str, &str); 12] = [
     ("received_bytes_total", "Bytes read from senders"),
     ("blank_lines_total", "Lines of nothing or spaces, which are no events"),
     ("control_lines_total", "Control messages AWS writes when logging is switched on, which are no events"),
     ("preambles_total", "Connection preambles, which are no events"),
     ("preamble_members_ignored_total", "Members of connection preambles that are unknown or of the wrong type"),
     ("cut_lines_total", "Lines over the limit, kept up to it"),
-    ("unknown_field_lines_total", "Load-balancer lines with more fields than are known: AWS has added one"),
     ("bad_time_events_total", "Events whose own time names no day and that carry the receive time"),
     ("invalid_utf8_events_total", "Events with bytes that are no UTF-8, replaced by U+FFFD"),
     ("skipped_bytes_total", "Bytes of lines over the limit that were thrown away"),
@@ -120,6 +122,12 @@ impl Metrics {
                 "Events dropped on purpose, by reason",
                 &["source", "reason"],
             ),
+            longer: counters(
+                &registry,
+                "source_unknown_field_lines_total",
+                "Load-balancer lines with more fields than are known, by kind and number of fields: AWS has added one",
+                &["source", "format", "tokens"],
+            ),
             open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
             ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
         };
@@ -143,7 +151,6 @@ impl Metrics {
             preambles: next(),
             preamble_members_ignored: next(),
             cut: next(),
-            unknown_fields: next(),
             bad_times: next(),
             invalid_utf8: next(),
             skipped_bytes: next(),
@@ -155,6 +162,7 @@ impl Metrics {
             dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
+            longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },
             connections_open: self.source.open.with_label_values(&[name]),
             connections_ended: ConnectionEnd::ALL
                 .iter()

@@ -21,12 +21,23 @@ pub struct Tally {
     pub preamble_members_ignored: u64,
     /// Lines cut at the limit.
     pub cut: u64,
-    /// Lines with fields AWS has not told us about.
-    pub unknown_fields: u64,
+    /// Lines with fields AWS has not told us about, by shape.
+    pub unknown_fields: Vec<Longer>,
     /// Events whose own time is none.
     pub bad_times: u64,
     /// Events whose bytes had to be repaired.
     pub invalid_utf8: u64,
+}
+
+/// Lines with more fields than are known: the same kind and the same number of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Longer {
+    /// The kind.
+    pub kind: Kind,
+    /// Tokens on the line.
+    pub tokens: usize,
+    /// How many such lines there were.
+    pub lines: u64,
 }
 
 /// What an event was made from.
@@ -95,6 +106,18 @@ impl Tally {
     #[inline(always)]
     pub fn event(&mut self, origin: Origin) {
         self.events[origin as usize] += 1;
+    }
+
+    /// Counts a line with fields that have no name.
+    #[cold]
+    pub fn longer(&mut self, kind: Kind, unknown_fields: usize) {
+        // Beyond this the exact number says nothing any more, and every number would be another series of a metric.
+        const TOKENS_MAX: usize = 64;
+        let tokens = (kind.format().fields.len() + unknown_fields).min(TOKENS_MAX);
+        match self.unknown_fields.iter_mut().find(|longer| longer.kind == kind && longer.tokens == tokens) {
+            Some(longer) => longer.lines += 1,
+            None => self.unknown_fields.push(Longer { kind, tokens, lines: 1 }),
+        }
     }
 
     /// Counts a reject by its word.

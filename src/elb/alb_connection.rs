@@ -6,13 +6,14 @@ use super::format::Format;
 use super::format::Kind;
 use super::format::Quoting;
 use super::format::Shape;
+use super::format::checked;
 use super::format::mask;
 use super::format::sensitive;
 use super::format::to;
 
 /// The fields in order. Before the fourteenth came, a line did not name its load balancer.
 const FIELDS: &[Field] = &[
-    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::Date)]),
+    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::EventTime)]),
     Field::bare("client_ip", Shape::Ip).ecs(&[to("client.ip", Form::Ip)]),
     Field::bare("client_port", Shape::Integer).ecs(&[to("client.port", Form::Integer)]),
     Field::bare("listener_port", Shape::Integer).ecs(&[to("aws.elb.listener", Form::Text)]),
@@ -49,5 +50,6 @@ pub static FORMAT: Format = Format {
     bare: mask(FIELDS, Quoting::Bare),
     quoted: mask(FIELDS, Quoting::Quoted),
     quoted_or_dash: mask(FIELDS, Quoting::QuotedOrDash),
+    checked: checked(FIELDS),
     sensitive: sensitive(FIELDS),
 };

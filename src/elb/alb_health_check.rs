@@ -6,6 +6,7 @@ use super::format::Format;
 use super::format::Kind;
 use super::format::Quoting;
 use super::format::Shape;
+use super::format::checked;
 use super::format::mask;
 use super::format::sensitive;
 use super::format::to;
@@ -13,7 +14,7 @@ use super::format::to;
 /// The fields in order. The target is an address and port or the ARN of a function, which is full of colons.
 const FIELDS: &[Field] = &[
     Field::either("type", Shape::Text).ecs(&[to("aws.elb.type", Form::Text)]),
-    Field::either("time", Shape::Time).ecs(&[to("event.end", Form::Date)]),
+    Field::either("time", Shape::Time).ecs(&[to("event.end", Form::EventTime)]),
     Field::either("latency", Shape::Number).ecs(&[to("aws.elb.health_check.latency", Form::Number)]),
     Field::either("target_addr", Shape::Text).ecs(&[to("aws.elb.health_check.target_addr", Form::Text)]),
     Field::either("target_group_id", Shape::Text).ecs(&[to("aws.elb.health_check.target_group_id", Form::Text)]),
@@ -36,5 +37,6 @@ pub static FORMAT: Format = Format {
     bare: mask(FIELDS, Quoting::Bare),
     quoted: mask(FIELDS, Quoting::Quoted),
     quoted_or_dash: mask(FIELDS, Quoting::QuotedOrDash),
+    checked: checked(FIELDS),
     sensitive: sensitive(FIELDS),
 };

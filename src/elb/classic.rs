@@ -8,6 +8,7 @@ use super::format::Kind;
 use super::format::Quoting;
 use super::format::Shape;
 use super::format::Span;
+use super::format::checked;
 use super::format::endpoint;
 use super::format::http;
 use super::format::mask;
@@ -18,7 +19,7 @@ use super::format::to;
 
 /// The fields in order.
 const FIELDS: &[Field] = &[
-    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::Date)]),
+    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::EventTime)]),
     Field::bare("elb", Shape::Text).ecs(&[to("aws.elb.name", Form::Text)]),
     Field::bare("client:port", endpoint("client_ip", "client_port")).ecs(&[
         to("source.address", Form::EndpointIp),
@@ -74,5 +75,6 @@ pub static FORMAT: Format = Format {
     bare: mask(FIELDS, Quoting::Bare),
     quoted: mask(FIELDS, Quoting::Quoted),
     quoted_or_dash: mask(FIELDS, Quoting::QuotedOrDash),
+    checked: checked(FIELDS),
     sensitive: sensitive(FIELDS),
 };

@@ -9,6 +9,7 @@ use super::format::Form;
 use super::format::Format;
 use super::format::When;
 use crate::json::writer::Key;
+use crate::json::writer::SLACK;
 
 /// Version of the Elastic Common Schema the documents follow.
 const ECS_VERSION: &str = "8.11.0";
@@ -24,7 +25,12 @@ pub(super) enum Step {
     /// It ends; one without members leaves no trace.
     Close,
     /// Members that are the same in every document.
-    Constant(Box<[u8]>),
+    Constant {
+        /// The members, and room behind them for a writer that copies in steps.
+        text: Box<[u8]>,
+        /// How much of it counts.
+        len: usize,
+    },
     /// A field of the line.
     Member {
         /// Its name.
@@ -33,6 +39,8 @@ pub(super) enum Step {
         place: usize,
         /// What becomes of it.
         form: Form,
+        /// Objects that have no other member and end behind it; `key` opens them.
+        closes: u8,
     },
     /// A field of the line, and what stands in for it where the line has none.
     MemberOr {
@@ -71,6 +79,8 @@ pub(super) struct Additions<'a> {
     pub(super) fields: &'a [(String, Value)],
     /// Whether the line is kept as it came.
     pub(super) original: bool,
+    /// Whether enrichment may add to what is known of client and user agent.
+    pub(super) enriched: bool,
 }
 
 /// The steps for lines of one kind, with or without an HTTP status, and the bytes of everything constant in them.
@@ -89,8 +99,10 @@ pub(super) fn steps(format: &Format, http: bool, additions: &Additions<'_>) -> (
     }
     root.constant("aws.elb.protocol", &Value::from(if http { "http" } else { "tcp" }));
     root.own("aws.elb.unknown_fields", Own::UnknownFields);
-    root.own(if root.has("source") { "source.geo" } else { "client.geo" }, Own::Client);
-    root.own("user_agent.name", Own::UserAgent);
+    if additions.enriched {
+        root.own(if root.has("source") { "source.geo" } else { "client.geo" }, Own::Client);
+        root.own("user_agent.name", Own::UserAgent);
+    }
     if additions.original {
         root.own("event.original", Own::Original);
     }
@@ -117,7 +129,7 @@ fn constant_bytes(step: &Step) -> usize {
     match step {
         Step::Open(key) => key.name().len() + 5,
         Step::Close => 1,
-        Step::Constant(text) => text.len(),
+        Step::Constant { len, .. } => *len,
         Step::Member { key, .. } => key.name().len() + MEMBER,
         Step::MemberOr { key, otherwise, .. } => (key.name().len() + MEMBER).max(otherwise.len()),
         Step::Own(_) => 64,
@@ -188,14 +200,14 @@ impl Node {
         for (name, child) in self.children {
             match child {
                 Child::Object(node) => {
-                    steps.push(Step::Open(Key::new(&name)));
-                    node.write(steps);
-                    steps.push(Step::Close);
+                    let mut inner = Vec::new();
+                    node.write(&mut inner);
+                    push_object(steps, &name, inner);
                 }
                 Child::Leaf(Leaf::Own(own)) => steps.push(Step::Own(own)),
                 Child::Leaf(Leaf::Constant(value)) => push_constant(steps, member(&name, &value)),
                 Child::Leaf(Leaf::Field { place, form, otherwise: None }) => {
-                    steps.push(Step::Member { key: Key::new(&name), place, form });
+                    steps.push(Step::Member { key: Key::new(&name), place, form, closes: 0 });
                 }
                 Child::Leaf(Leaf::Field { place, form, otherwise: Some(value) }) => {
                     let otherwise = member(&name, &value).into_boxed_slice();
@@ -206,12 +218,37 @@ impl Node {
     }
 }
 
+/// An object that is always the same is a constant, and one of a single field needs no steps of its own.
+fn push_object(steps: &mut Vec<Step>, name: &str, inner: Vec<Step>) {
+    match inner.as_slice() {
+        [Step::Constant { text, len }] => {
+            let members = String::from_utf8_lossy(&text[1..*len]);
+            push_constant(steps, format!(",{}:{{{members}}}", Value::from(name)).into_bytes());
+            return;
+        }
+        [Step::Member { key, place, form, closes }] if *form != Form::Url => {
+            if let Some(key) = Key::object_of(name, key) {
+                steps.push(Step::Member { key, place: *place, form: *form, closes: closes + 1 });
+                return;
+            }
+        }
+        _ => {}
+    }
+    steps.push(Step::Open(Key::new(name)));
+    steps.extend(inner);
+    steps.push(Step::Close);
+}
+
 /// Constants that follow one another are one step.
 fn push_constant(steps: &mut Vec<Step>, text: Vec<u8>) {
-    match steps.last_mut() {
-        Some(Step::Constant(before)) => *before = [before, text.as_slice()].concat().into_boxed_slice(),
-        _ => steps.push(Step::Constant(text.into_boxed_slice())),
-    }
+    let mut all = match steps.pop_if(|step| matches!(step, Step::Constant { .. })) {
+        Some(Step::Constant { text, len }) => text[..len].to_vec(),
+        _ => Vec::new(),
+    };
+    all.extend_from_slice(&text);
+    let len = all.len();
+    all.resize(len + SLACK, b' ');
+    steps.push(Step::Constant { text: all.into_boxed_slice(), len });
 }
 
 fn member(name: &str, value: &Value) -> Vec<u8> {

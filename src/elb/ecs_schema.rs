@@ -12,9 +12,11 @@ use super::reject::Reject;
 use super::value;
 use super::value::RequestParts;
 use super::value::Token;
+use crate::batch::Micros;
 use crate::json::writer::Key;
 use crate::json::writer::Writer;
 use crate::time::format_millis;
+use crate::time::has_shape;
 use crate::time::parse_shaped;
 
 /// Writes the document, newline included.
@@ -26,17 +28,19 @@ pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>
     let token = line.token(line.format.time);
     let own = parse_shaped(token.bytes());
     let received = context.envelope.map(|envelope| envelope.received.micros);
+    let mut text = [0; 32];
     if let Some(time) = own.or(received) {
-        out.key(&TIMESTAMP);
-        out.raw(&format_millis(time));
-        out.byte(b'"');
+        text = millis_text(token.bytes(), own, time);
+        out.short_text(&TIMESTAMP, &text, MILLIS_BYTES);
     }
     if context.envelope.is_some() {
         out.raw(b",\"@version\":\"1\"");
     }
     let http = line.format.status.is_some_and(|place| !line.token(place).is_dash());
     let request = line.format.request.map(|place| value::request_parts(line.token(place)));
-    Walk { line, context, request, depth: 0, opened: [(0, 0); DEPTH_MAX] }.run(context.style.steps(line.format.kind, http), out);
+    let time = own.map(|_| text);
+    Walk { line, context, request, time, endpoint_at: usize::MAX, endpoint: None, depth: 0, opened: [(0, 0); DEPTH_MAX] }
+        .run(context.style.steps(line.format.kind, http), out);
     let written = Written { time: own.or(received).unwrap_or(0), bad_time: own.is_none() };
     line.close(context, base, &written, out);
     Ok(written)
@@ -47,12 +51,17 @@ struct Walk<'a> {
     line: &'a Line<'a>,
     context: &'a Context<'a>,
     request: Option<RequestParts<'a>>,
+    /// The event's own time in milliseconds, in a step of the writer; `None` where it has none.
+    time: Option<[u8; 32]>,
+    /// The endpoint that was split last, and its parts.
+    endpoint_at: usize,
+    endpoint: Option<(Token<'a>, Token<'a>)>,
     depth: usize,
     /// Where each open object began, and where its first member did.
     opened: [(usize, usize); DEPTH_MAX],
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     #[inline(always)]
     fn run(&mut self, steps: &[Step], out: &mut Writer<'_>) {
         let known = self.line.known();
@@ -74,16 +83,20 @@ impl Walk<'_> {
                         out.byte(b'}');
                     }
                 }
-                Step::Constant(text) => out.raw(text),
-                Step::Member { key, place, form } => {
+                Step::Constant { text, len } => out.copy(text, 0, *len),
+                Step::Member { key, place, form, closes } => {
                     if *place < known {
-                        self.member(key, *form, self.line.token(*place), out);
+                        let before = out.at();
+                        self.member(key, *form, *place, out);
+                        if out.at() != before {
+                            out.short(b"}}}}}}}}                        ", usize::from(*closes));
+                        }
                     }
                 }
                 Step::MemberOr { key, place, form, otherwise } => {
                     let before = out.at();
                     if *place < known {
-                        self.member(key, *form, self.line.token(*place), out);
+                        self.member(key, *form, *place, out);
                     }
                     if out.at() == before {
                         out.raw(otherwise);
@@ -95,7 +108,8 @@ impl Walk<'_> {
     }
 
     #[inline(always)]
-    fn member(&self, key: &Key, form: Form, token: Token<'_>, out: &mut Writer<'_>) {
+    fn member(&mut self, key: &Key, form: Form, place: usize, out: &mut Writer<'_>) {
+        let token = self.line.token(place);
         match form {
             Form::Text | Form::Ip | Form::DateVerbatim => text(out, key, token),
             Form::Verbatim => value::string(out, key, token),
@@ -104,17 +118,17 @@ impl Walk<'_> {
             Form::Seconds if !is_negative(token) => _ = value::decimal(out, key, token),
             Form::NaturalText if !is_negative(token) => text(out, key, token),
             Form::EndpointIp => {
-                if let Some((ip, _)) = value::endpoint_parts(token) {
+                if let Some((ip, _)) = self.endpoint(place) {
                     text(out, key, ip);
                 }
             }
             Form::EndpointPort => {
-                if let Some((_, port)) = value::endpoint_parts(token).filter(|(_, port)| is_digits(port.bytes())) {
+                if let Some((_, port)) = self.endpoint(place).filter(|(_, port)| is_digits(port.bytes())) {
                     let _ = value::integer(out, key, port);
                 }
             }
             Form::EndpointPortText => {
-                if let Some((_, port)) = value::endpoint_parts(token).filter(|(_, port)| is_digits(port.bytes())) {
+                if let Some((_, port)) = self.endpoint(place).filter(|(_, port)| is_digits(port.bytes())) {
                     text(out, key, port);
                 }
             }
@@ -137,6 +151,11 @@ impl Walk<'_> {
             Form::Outcome => outcome(out, key, token),
             Form::CommaList => list(out, key, token, b','),
             Form::SpaceList => list(out, key, token, b' '),
+            Form::EventTime => {
+                if let Some(time) = &self.time {
+                    out.short_text(key, time, MILLIS_BYTES);
+                }
+            }
             Form::Date => date(out, key, token),
             Form::NotBefore => validity(out, key, token, b"NotBefore="),
             Form::NotAfter => validity(out, key, token, b"NotAfter="),
@@ -152,6 +171,16 @@ impl Walk<'_> {
         }
     }
 
+    /// The parts of an endpoint, of which several members are made.
+    #[inline(always)]
+    fn endpoint(&mut self, place: usize) -> Option<(Token<'a>, Token<'a>)> {
+        if self.endpoint_at != place {
+            self.endpoint_at = place;
+            self.endpoint = value::endpoint_parts(self.line.token(place));
+        }
+        self.endpoint
+    }
+
     #[inline(always)]
     fn own(&self, own: Own, known: usize, out: &mut Writer<'_>) {
         const ID: Key = Key::new("id");
@@ -164,12 +193,14 @@ impl Walk<'_> {
             }
             Own::Original => self.line.original(&ORIGINAL, out),
             // A place that AWS is preparing is a `-` until it is filled: nothing to tell.
+            Own::UnknownFields if known == self.line.tokens.len() => {}
             Own::UnknownFields if self.line.unknown_tokens(known).any(|token| !token.is_dash()) => {
                 self.line.write_unknown_fields(known, out);
             }
             Own::UnknownFields => {}
-            Own::Client => out.raw(self.context.extras.client),
-            Own::UserAgent => out.raw(self.context.extras.user_agent),
+            Own::Client if !self.context.extras.client.is_empty() => out.raw(self.context.extras.client),
+            Own::UserAgent if !self.context.extras.user_agent.is_empty() => out.raw(self.context.extras.user_agent),
+            Own::Client | Own::UserAgent => {}
         }
     }
 }
@@ -197,27 +228,41 @@ fn colon(token: Token<'_>) -> Option<usize> {
     memchr::memchr(b':', token.bytes()).map(|at| token.start + at)
 }
 
+/// Writes what a status, which is a number, says of the request.
+#[inline(always)]
 fn outcome(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    let Some(status) = value::integer_text(token.bytes()) else { return };
+    let success = match *token.bytes() {
+        [hundreds, _, _] => hundreds < b'4',
+        ref status => value::integer_text(status).is_some_and(|status| status.to_f64() < 400.0),
+    };
     out.key(key);
-    out.raw(if status.to_f64() < 400.0 { b"success\"" } else { b"failure\"" });
+    out.raw(if success { b"success\"" } else { b"failure\"" });
 }
 
 /// Writes the parts of a list as texts; empty parts are none.
 fn list(out: &mut Writer<'_>, key: &Key, token: Token<'_>, divider: u8) {
+    if token.start == token.end || token.is_dash() {
+        return;
+    }
+    if let Some((bytes, len)) = token.short().filter(|_| !token.escapes)
+        && !bytes[..len].contains(&divider)
+    {
+        out.bare_key(key);
+        out.raw(b"[\"");
+        out.short(bytes, len);
+        return out.raw(b"\"]");
+    }
     let before = out.at();
     out.bare_key(key);
     let first = out.at();
     let mut start = token.start;
-    if !token.is_dash() {
-        for end in memchr::memchr_iter(divider, token.bytes()).map(|at| token.start + at).chain([token.end]) {
-            if start < end {
-                out.raw(b",\"");
-                value::verbatim(out, token.part(start, end));
-                out.byte(b'"');
-            }
-            start = end + 1;
+    for end in memchr::memchr_iter(divider, token.bytes()).map(|at| token.start + at).chain([token.end]) {
+        if start < end {
+            out.raw(b",\"");
+            value::verbatim(out, token.part(start, end));
+            out.byte(b'"');
         }
+        start = end + 1;
     }
     if out.at() == first {
         out.rewind(before);
@@ -229,14 +274,32 @@ fn list(out: &mut Writer<'_>, key: &Key, token: Token<'_>, divider: u8) {
 
 /// Writes a time cut to milliseconds; what is no time is left out.
 fn date(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if !crate::time::has_shape(token.bytes()) {
+    if !has_shape(token.bytes()) {
         return;
     }
     if let Some(time) = parse_shaped(token.bytes()) {
-        out.key(key);
-        out.raw(&format_millis(time));
-        out.byte(b'"');
+        out.short_text(key, &millis_text(token.bytes(), Some(time), time), MILLIS_BYTES);
     }
+}
+
+/// Bytes of a time in milliseconds.
+const MILLIS_BYTES: usize = 24;
+
+/// The time `written` names, where `own` says that it names one, cut to milliseconds; the text of `time` otherwise.
+#[inline(always)]
+fn millis_text(written: &[u8], own: Option<Micros>, time: Micros) -> [u8; 32] {
+    let mut text = [0; 32];
+    match written.first_chunk::<23>() {
+        // The digits are there already. A 60th second is not: it is the first of the next minute.
+        Some(digits)
+            if own.is_some() && digits[19] == b'.' && digits[21..].iter().all(u8::is_ascii_digit) && digits[17] != b'6' =>
+        {
+            text[..23].copy_from_slice(digits);
+            text[23] = b'Z';
+        }
+        _ => text[..MILLIS_BYTES].copy_from_slice(&format_millis(time)),
+    }
+    text
 }
 
 /// Writes one of the times of `NotBefore=…;NotAfter=…`.
@@ -256,6 +319,11 @@ fn protocol(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn protocol_version(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if let b"TLSv1.2" | b"TLSv1.3" = token.bytes() {
+        out.key(key);
+        out.raw(if token.chunk[token.end - 1] == b'2' { b"1.2\"" } else { b"1.3\"" });
+        return;
+    }
     let Some((_, number)) = protocol(token.bytes()) else { return };
     let text = match *number {
         [major] if major.is_ascii_digit() => [major, b'.', b'0'],
@@ -269,6 +337,13 @@ fn protocol_version(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
 }
 
 fn protocol_name(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    if token.is_dash() {
+        return;
+    }
+    if token.bytes().starts_with(b"TLSv1.") {
+        out.key(key);
+        return out.raw(b"tls\"");
+    }
     let Some((name, _)) = protocol(token.bytes()) else { return };
     out.key(key);
     for byte in name {

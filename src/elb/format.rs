@@ -28,6 +28,8 @@ pub struct Format {
     pub quoted: u64,
     /// One bit for each place that must be quoted or `-`.
     pub quoted_or_dash: u64,
+    /// One bit for each place whose text must be more than text.
+    pub checked: u64,
     /// One bit for each place whose text may carry a client's secrets.
     pub sensitive: u64,
 }
@@ -165,6 +167,8 @@ pub enum Form {
     Seconds,
     /// The text of a number; a negative one is none.
     NaturalText,
+    /// The event's own time in milliseconds, cut.
+    EventTime,
     /// A time in milliseconds, cut.
     Date,
     /// A time with the digits AWS wrote.
@@ -349,6 +353,24 @@ pub const fn mask(fields: &[Field], quoting: Quoting) -> u64 {
     while at < fields.len() {
         if fields[at].quoting as u8 == quoting as u8 {
             mask |= 1 << at;
+        }
+        at += 1;
+    }
+    mask
+}
+
+/// One bit for each of the fields whose text must be more than text.
+///
+/// # Panics
+/// When there are more than 64 fields; at compile time.
+pub const fn checked(fields: &[Field]) -> u64 {
+    assert!(fields.len() <= 64, "a format has at most 64 fields");
+    let mut mask = 0;
+    let mut at = 0;
+    while at < fields.len() {
+        match fields[at].shape {
+            Shape::Integer | Shape::Number | Shape::Time | Shape::PassOrFail | Shape::Endpoint { .. } => mask |= 1 << at,
+            Shape::Text | Shape::Ip | Shape::WordList | Shape::LooseTime | Shape::Request { .. } => {}
         }
         at += 1;
     }

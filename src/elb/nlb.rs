@@ -8,6 +8,7 @@ use super::format::Kind;
 use super::format::Quoting;
 use super::format::Shape;
 use super::format::Span;
+use super::format::checked;
 use super::format::endpoint;
 use super::format::mask;
 use super::format::sensitive;
@@ -17,7 +18,7 @@ use super::format::to;
 const FIELDS: &[Field] = &[
     Field::bare("type", Shape::Text).ecs(&[to("aws.elb.type", Form::Text)]),
     Field::bare("version", Shape::Text),
-    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::Date)]),
+    Field::bare("time", Shape::Time).ecs(&[to("event.end", Form::EventTime)]),
     Field::bare("elb", Shape::Text).ecs(&[to("aws.elb.name", Form::Text)]),
     Field::bare("listener", Shape::Text).ecs(&[to("aws.elb.listener", Form::Text)]),
     Field::bare("client:port", endpoint("client_ip", "client_port")).ecs(&[
@@ -71,5 +72,6 @@ pub static FORMAT: Format = Format {
     bare: mask(FIELDS, Quoting::Bare),
     quoted: mask(FIELDS, Quoting::Quoted),
     quoted_or_dash: mask(FIELDS, Quoting::QuotedOrDash),
+    checked: checked(FIELDS),
     sensitive: sensitive(FIELDS),
 };

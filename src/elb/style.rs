@@ -51,12 +51,14 @@ pub struct StylePlan<'a> {
     pub classic_extra: bool,
     /// Whether the line is kept as it came: in `event.original` in the `ecs` schema, in `message` elsewhere.
     pub keep_original: bool,
+    /// Whether enrichment may add members.
+    pub enriched: bool,
 }
 
 impl StylePlan<'static> {
     /// A schema and nothing more.
     pub const fn plain(schema: Schema) -> Self {
-        Self { schema, fields: &[], classic_extra: false, keep_original: false }
+        Self { schema, fields: &[], classic_extra: false, keep_original: false, enriched: false }
     }
 }
 
@@ -66,6 +68,7 @@ pub struct Style {
     schema: Schema,
     classic_extra: bool,
     keep_original: bool,
+    enriched: bool,
     /// Static fields that no member of that kind's documents has the name of, as `,"name":value…`, by kind.
     tails: Vec<Vec<u8>>,
     /// The classic schema's five constant members.
@@ -79,15 +82,15 @@ pub struct Style {
 impl Style {
     /// Documents that look so.
     pub fn new(plan: &StylePlan<'_>) -> Self {
-        let &StylePlan { schema, fields, classic_extra, keep_original } = plan;
+        let &StylePlan { schema, fields, classic_extra, keep_original, enriched } = plan;
         let constants = classic_schema::constants(fields);
         let (tails, steps, fixed_bytes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut style = Self { schema, classic_extra, keep_original, tails, constants, steps, fixed_bytes };
+        let mut style = Self { schema, classic_extra, keep_original, enriched, tails, constants, steps, fixed_bytes };
         for kind in Kind::ALL {
             let tail = render(fields.iter().filter(|(name, _)| !style.has_member(kind, name)));
             let mut bytes = fixed_bytes_of_members(kind) + style.constants.len() + tail.len();
             if schema == Schema::Ecs {
-                let additions = Additions { fields, original: keep_original };
+                let additions = Additions { fields, original: keep_original, enriched };
                 let (tcp, tcp_bytes) = ecs_program::steps(kind.format(), false, &additions);
                 let (http, http_bytes) = ecs_program::steps(kind.format(), true, &additions);
                 bytes += tcp_bytes.max(http_bytes);
@@ -118,8 +121,8 @@ impl Style {
 
     /// The same look with other static fields.
     pub fn with_fields(&self, fields: &[(String, Value)]) -> Self {
-        let &Self { schema, classic_extra, keep_original, .. } = self;
-        Self::new(&StylePlan { schema, fields, classic_extra, keep_original })
+        let &Self { schema, classic_extra, keep_original, enriched, .. } = self;
+        Self::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched })
     }
 
     /// The schema.

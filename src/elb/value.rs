@@ -35,7 +35,7 @@ impl<'a> Token<'a> {
 
     /// The token's first 32 bytes and its length, when it is no longer than that.
     #[inline(always)]
-    fn short(&self) -> Option<(&'a [u8; SHORT], usize)> {
+    pub(crate) fn short(&self) -> Option<(&'a [u8; SHORT], usize)> {
         let len = self.end.wrapping_sub(self.start);
         if len > SHORT {
             return None;
@@ -171,13 +171,19 @@ impl Digits<'_> {
 /// Whether a token is a whole number or `-`.
 #[inline(always)]
 pub(crate) fn is_integer(token: Token<'_>) -> bool {
+    if let Some((bytes, len)) = token.short() {
+        let (word, _) = bytes.split_first_chunk().expect("a step has eight bytes");
+        if is_short_integer(*word, len) {
+            return true;
+        }
+    }
     token.is_dash() || integer_text(token.bytes()).is_some()
 }
 
 /// Whether a token is a decimal number or `-`.
 #[inline(always)]
 pub(crate) fn is_decimal(token: Token<'_>) -> bool {
-    token.is_dash() || is_usual_decimal(token.bytes()) || decimal_text(token.bytes()).is_some()
+    is_usual_decimal(token.bytes()) || token.is_dash() || decimal_text(token.bytes()).is_some()
 }
 
 /// Whether a token is `PASS` or `FAIL`.

@@ -34,8 +34,8 @@ impl Key {
     /// # Panics
     /// When the name is longer than 43 bytes or needs escaping. Meant for constants, where that is a compile error.
     pub const fn new(name: &str) -> Self {
-        let name = name.as_bytes();
         assert!(name.len() + 5 <= Self::BYTES, "a key's name has at most 43 bytes");
+        let name = name.as_bytes();
         let mut text = [b' '; Self::BYTES];
         text[0] = b',';
         text[1] = b'"';
@@ -51,7 +51,23 @@ impl Key {
         Self { text, len: (at + 5) as u8 }
     }
 
-    /// The name alone.
+    /// The opening of the first member, `inner`, of an object of this name: `,"name":{"inner":"`. `None` where that is too
+    /// long for a key.
+    pub fn object_of(name: &str, inner: &Self) -> Option<Self> {
+        // The inner key's comma becomes the brace.
+        let bytes = name.len() + 4 + usize::from(inner.len);
+        if bytes > Self::BYTES {
+            return None;
+        }
+        let mut key = Self::new(name);
+        let at = usize::from(key.len) - 1;
+        key.text[at..at + usize::from(inner.len)].copy_from_slice(&inner.text[..usize::from(inner.len)]);
+        key.text[at] = b'{';
+        key.len = bytes as u8;
+        Some(key)
+    }
+
+    /// The name alone; of an object's first member, everything from the object's name on.
     pub fn name(&self) -> &str {
         std::str::from_utf8(&self.text[2..usize::from(self.len) - 3]).expect("a key's name is ASCII")
     }

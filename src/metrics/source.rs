@@ -1,8 +1,14 @@
 //! The counters of one source, held by whoever reads from it.
 
+use std::sync::Arc;
+use std::sync::Mutex;
+
 use prometheus::IntCounter;
+use prometheus::IntCounterVec;
 use prometheus::IntGauge;
 
+use crate::elb::format::Kind;
+use crate::tally::Longer;
 use crate::tally::Tally;
 
 /// How a connection of a source ended.
@@ -52,7 +58,6 @@ pub struct SourceMetrics {
     pub(super) preambles: IntCounter,
     pub(super) preamble_members_ignored: IntCounter,
     pub(super) cut: IntCounter,
-    pub(super) unknown_fields: IntCounter,
     pub(super) bad_times: IntCounter,
     pub(super) invalid_utf8: IntCounter,
     pub(super) skipped_bytes: IntCounter,
@@ -62,7 +67,19 @@ pub struct SourceMetrics {
     pub(super) connections_open: IntGauge,
     pub(super) connections_ended: Vec<IntCounter>,
     pub(super) accept_errors: IntCounter,
+    pub(super) longer: LongerLines,
 }
+
+/// Counters of lines with more fields than are known. Which there are, senders decide; so there are only so many.
+#[derive(Clone, Debug)]
+pub(super) struct LongerLines {
+    pub(super) source: String,
+    pub(super) family: IntCounterVec,
+    pub(super) seen: Arc<Mutex<Vec<(Kind, usize)>>>,
+}
+
+/// Shapes of longer lines that one source counts apart; further ones are counted together.
+const SHAPES_MAX: usize = 32;
 
 impl SourceMetrics {
     /// Adds the bytes of a read and what became of its lines.
@@ -76,7 +93,6 @@ impl SourceMetrics {
             (&self.preambles, tally.preambles),
             (&self.preamble_members_ignored, tally.preamble_members_ignored),
             (&self.cut, tally.cut),
-            (&self.unknown_fields, tally.unknown_fields),
             (&self.bad_times, tally.bad_times),
             (&self.invalid_utf8, tally.invalid_utf8),
         ];
@@ -86,6 +102,33 @@ impl SourceMetrics {
             }
         }
         add_all(&self.rejects, &tally.rejects);
+    }
+
+    /// The source's name.
+    pub fn name(&self) -> &str {
+        &self.longer.source
+    }
+
+    /// Adds lines with more fields than are known; gives those of a shape that has not been seen before.
+    pub fn longer(&self, tally: &Tally) -> Vec<Longer> {
+        if tally.unknown_fields.is_empty() {
+            return Vec::new();
+        }
+        let LongerLines { source, family, seen } = &self.longer;
+        let mut seen = seen.lock().expect("nobody panics while counting");
+        let mut new = Vec::new();
+        for longer in &tally.unknown_fields {
+            let shape = (longer.kind, longer.tokens);
+            let mut known = seen.contains(&shape);
+            if !known && seen.len() < SHAPES_MAX {
+                seen.push(shape);
+                new.push(*longer);
+                known = true;
+            }
+            let tokens = if known { longer.tokens.to_string() } else { "other".to_owned() };
+            family.with_label_values(&[source.as_str(), longer.kind.label(), &tokens]).inc_by(longer.lines);
+        }
+        new
     }
 
     /// Adds events that came too late: the relay stopped before the buffer had room for them.

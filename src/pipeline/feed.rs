@@ -18,6 +18,7 @@ use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
 use crate::source::Feed;
+use crate::tally::Longer;
 
 /// Documents a batch holds at the most before the next one is begun, in bytes. One document may pass it.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -70,6 +71,21 @@ impl LineFeed {
         }
         result
     }
+
+    /// Adds what became of a read's lines to the metrics, and says of a new shape of line that there is one.
+    fn count(&mut self, bytes: usize) {
+        let tally = std::mem::take(&mut self.parser.tally);
+        self.metrics.read(bytes, &tally);
+        for Longer { kind, tokens, .. } in self.metrics.longer(&tally) {
+            tracing::warn!(
+                source = self.metrics.name(),
+                format = kind.label(),
+                tokens,
+                known = kind.format().fields.len(),
+                "lines have more fields than are known; they are kept in unknown_fields"
+            );
+        }
+    }
 }
 
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {
@@ -85,14 +101,14 @@ impl Feed for LineFeed {
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) {
         let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
-        self.metrics.read(read.len(), &std::mem::take(&mut self.parser.tally));
+        self.count(read.len());
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
     }
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) {
         let lost = self.collect(permit, out, |lines, each| lines.finish(clean, each));
-        self.metrics.read(0, &std::mem::take(&mut self.parser.tally));
+        self.count(0);
         self.metrics.unfinished(lost as u64);
     }
 

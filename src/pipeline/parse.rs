@@ -56,7 +56,7 @@ impl Look {
     /// When a field has a name the relay writes itself, or the fields are too many or too large.
     pub fn new(plan: &ParsePlan) -> Result<Self, FieldsError> {
         let &ParsePlan { schema, classic_extra, keep_original, ref fields, .. } = plan;
-        Self::of(Style::new(&StylePlan { schema, fields, classic_extra, keep_original }), fields)
+        Self::of(Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched: false }), fields)
     }
 
     fn of(style: Style, pairs: &[(String, Value)]) -> Result<Self, FieldsError> {
@@ -193,7 +193,9 @@ impl LineParser {
         match self.elb.document(chunk, start, end, &context, out) {
             Ok(parsed) => {
                 self.tally.event(Origin::of(parsed.kind));
-                self.tally.unknown_fields += u64::from(parsed.unknown_fields > 0);
+                if parsed.unknown_fields > 0 {
+                    self.tally.longer(parsed.kind, parsed.unknown_fields);
+                }
                 self.tally.bad_times += u64::from(parsed.bad_time);
             }
             Err(failure) => self.no_elb(failure, chunk, start, end, tags, received, out),
