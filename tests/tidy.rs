@@ -20,7 +20,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("batch", &["json"]),
     ("cli", &["config"]),
-    ("elb", &["batch", "json", "time"]),
+    ("elb", &["batch", "enrich", "json", "time"]),
     ("event_id", &["batch"]),
     ("json", &["batch", "enrich", "time"]),
     ("metrics", &["process"]),

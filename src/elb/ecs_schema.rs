@@ -13,6 +13,7 @@ use super::value;
 use super::value::RequestParts;
 use super::value::Token;
 use crate::batch::Micros;
+use crate::enrich::url;
 use crate::json::writer::Key;
 use crate::json::writer::Writer;
 use crate::time::format_millis;
@@ -353,9 +354,38 @@ fn protocol_name(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
 }
 
 /// Writes a URL as it stands and its parts beside it. One that cannot be split is kept whole.
+#[inline(always)]
 fn url(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
+    const SCHEME: Key = Key::new("scheme");
+    const USERNAME: Key = Key::new("username");
+    const PASSWORD: Key = Key::new("password");
+    const DOMAIN: Key = Key::new("domain");
+    const PORT: Key = Key::new("port");
+    const PATH: Key = Key::new("path");
+    const QUERY: Key = Key::new("query");
+    const FRAGMENT: Key = Key::new("fragment");
+    const EXTENSION: Key = Key::new("extension");
     if token.start >= token.end || token.is_dash() {
         return;
     }
-    text(out, key, token);
+    value::string(out, key, token);
+    let Some(url) = url::split(token.chunk, token.start, token.end) else { return };
+    let part = |(start, end): url::Span| token.part(start, end);
+    value::string(out, &SCHEME, part(url.scheme));
+    if let Some((start, end)) = url.user_info {
+        let colon = memchr::memchr(b':', &token.chunk[start..end]).map(|at| start + at);
+        text(out, &USERNAME, part((start, colon.unwrap_or(end))));
+        if let Some(colon) = colon {
+            text(out, &PASSWORD, part((colon + 1, end)));
+        }
+    }
+    value::string(out, &DOMAIN, part(url.domain));
+    if let Some(port) = url.port {
+        let _ = value::integer(out, &PORT, part(port));
+    }
+    for (key, span) in [(&PATH, url.path), (&QUERY, url.query), (&FRAGMENT, url.fragment), (&EXTENSION, url.extension)] {
+        if let Some(span) = span.filter(|(start, end)| start < end) {
+            value::string(out, key, part(span));
+        }
+    }
 }
