@@ -14,6 +14,7 @@ pub mod classic;
 mod classic_schema;
 pub mod detect;
 pub mod format;
+pub mod object_key;
 pub mod reject;
 mod style;
 pub mod tokens;
