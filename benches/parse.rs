@@ -17,12 +17,16 @@ use elbow::elb::Style;
 use elbow::elb::StylePlan;
 use elbow::elb::tokens::Tokens;
 use elbow::event_id::ArrivalIds;
+use elbow::event_id::ContentIds;
 use elbow::event_id::IdKey;
+use elbow::event_id::SourceIds;
 use elbow::json::envelope::Envelope;
 use elbow::json::envelope::Received;
 use elbow::json::envelope::Tags;
 
-const STEPS: [&str; 10] = ["none", "split", "tokenise", "id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id"];
+const STEPS: [&str; 12] = [
+    "none", "split", "tokenise", "id", "source-id", "content-id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id",
+];
 
 /// Documents are collected up to this size and thrown away, as a sink would free them.
 const BATCH_BYTES: usize = 256 * 1024;
@@ -68,6 +72,18 @@ fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
             let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
             for _ in lines(text) {
                 black_box(ids.draw().hex());
+            }
+        }
+        "source-id" => {
+            let ids = SourceIds::new(IdKey::new([7; 32]), "tenant", "bucket", "key", "etag", 1);
+            for (at, _) in lines(text).enumerate() {
+                black_box(ids.id(at as u64, 0).hex());
+            }
+        }
+        "content-id" => {
+            let ids = ContentIds::new(IdKey::new([7; 32]), "tenant");
+            for (start, end) in lines(text) {
+                black_box(ids.id(&text[start..end], 0).hex());
             }
         }
         "aws" => documents(text, Schema::Aws, false, out),

@@ -1,7 +1,22 @@
 //! The id an event gets when it arrives and keeps for life.
 //!
-//! It is HighwayHash-128 under a configured key, so that nobody outside can make two events share an id. This module
-//! has no random source: what makes an arrival unique is passed in.
+//! It is HighwayHash-128 under a configured key, so that nobody outside can make two events share an id. There are three
+//! kinds of identity, and what each hashes is a promise, held by its tests:
+//!
+//! | kind | number | two events are one when | |
+//! |---|---|---|---|
+//! | arrival | 1 | never | [`ArrivalIds`] |
+//! | source | 2 | they are the same line of the same object | [`SourceIds`] |
+//! | content | 3 | their lines are equal, and which of the equal ones they are | [`ContentIds`] |
+//!
+//! Every message starts with the version and the kind's number, so that ids of different kinds never share a message.
+//! This module has no random source: what makes an arrival unique is passed in.
+
+mod content;
+mod source;
+
+pub use content::ContentIds;
+pub use source::SourceIds;
 
 use std::fmt;
 
@@ -88,12 +103,33 @@ impl ArrivalIds {
     pub fn draw(&mut self) -> EventId {
         self.message[24..].copy_from_slice(&self.next.to_le_bytes());
         self.next = self.next.wrapping_add(1);
-        let [low, high] = HighwayHasher::new(Key(self.key)).hash128(&self.message);
-        let mut id = [0; 16];
-        id[..8].copy_from_slice(&low.to_le_bytes());
-        id[8..].copy_from_slice(&high.to_le_bytes());
-        EventId(id)
+        EventId(bytes(HighwayHasher::new(Key(self.key)).hash128(&self.message)))
     }
+}
+
+/// A hash as bytes: its lower word first, each little-endian.
+#[inline(always)]
+fn bytes([low, high]: [u64; 2]) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&low.to_le_bytes());
+    bytes[8..].copy_from_slice(&high.to_le_bytes());
+    bytes
+}
+
+/// What a number of texts hash to as a whole, once for many events: version, kind of identity, and of each text its length
+/// (4, little-endian) and its bytes. The lengths keep `a`, `bc` apart from `ab`, `c`.
+///
+/// # Panics
+/// When a text is 4 GiB long; callers bound theirs.
+fn identity(key: [u64; 4], kind: u8, texts: &[&str]) -> [u8; 16] {
+    let mut hasher = HighwayHasher::new(Key(key));
+    hasher.append(&[VERSION, kind]);
+    for text in texts {
+        let length = u32::try_from(text.len()).expect("names are shorter than 4 GiB");
+        hasher.append(&length.to_le_bytes());
+        hasher.append(text.as_bytes());
+    }
+    bytes(hasher.finalize128())
 }
 
 #[cfg(test)]

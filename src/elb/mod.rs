@@ -19,6 +19,7 @@ mod ecs_program;
 mod ecs_schema;
 pub mod format;
 pub mod nlb;
+pub mod object_key;
 pub mod reject;
 mod style;
 pub mod tokens;
