@@ -1,5 +1,9 @@
 //! What is added to an event beyond what its line says.
 
+pub mod agent;
+mod cache;
 pub mod fields;
+pub mod geo;
 pub mod members;
+pub mod table;
 pub mod url;
