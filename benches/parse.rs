@@ -24,9 +24,8 @@ use elbow::json::envelope::Envelope;
 use elbow::json::envelope::Received;
 use elbow::json::envelope::Tags;
 
-const STEPS: [&str; 12] = [
-    "none", "split", "tokenise", "id", "source-id", "content-id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id",
-];
+const STEPS: [&str; 12] =
+    ["none", "split", "tokenise", "id", "source-id", "content-id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id"];
 
 /// Documents are collected up to this size and thrown away, as a sink would free them.
 const BATCH_BYTES: usize = 256 * 1024;
