@@ -1,0 +1,104 @@
+//! The id of each event of one connection: by its object and line, by its content, or by its arrival.
+//!
+//! What the sender says of its object decides, then the source's `identity`, then what the line is. An id is given once,
+//! before the line is parsed, so that nothing that happens to the line later changes it.
+
+use super::plan::Identity;
+use crate::batch::EventId;
+use crate::batch::SourceId;
+use crate::event_id::ArrivalIds;
+use crate::event_id::ContentIds;
+use crate::event_id::IdKey;
+use crate::event_id::SourceIds;
+
+/// The tenant of a source that has none.
+const NO_TENANT: &str = "";
+
+/// The ids of one connection's events.
+#[derive(Clone)]
+pub struct Ids {
+    key: IdKey,
+    arrival: ArrivalIds,
+    content: ContentIds,
+    /// The object the lines come from, once the sender has named it.
+    object: Option<SourceIds>,
+    /// Lines since the object's first one here; that line's successor while it is handled.
+    lines: u64,
+}
+
+impl Ids {
+    /// The ids of one connection. `nonce` is drawn once by the process, which counts its connections.
+    pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
+        let arrival = ArrivalIds::new(key, nonce, source, connection);
+        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), object: None, lines: 0 }
+    }
+
+    /// From here on lines are those of this object; the next has this number.
+    pub(super) fn from_object(&mut self, bucket: &str, object_key: &str, etag: &str, line: u64) {
+        self.object = Some(SourceIds::new(self.key, NO_TENANT, bucket, object_key, etag, line));
+        self.lines = 0;
+    }
+
+    /// Counts a line, whatever becomes of it: a sender counts newlines.
+    #[inline(always)]
+    pub(super) fn count_line(&mut self) {
+        self.lines = self.lines.wrapping_add(1);
+    }
+
+    /// The id of the event a load-balancer line is.
+    #[inline(always)]
+    pub(super) fn of_elb(&mut self, identity: Identity, line: &[u8]) -> EventId {
+        match (&self.object, identity) {
+            (Some(object), _) => object.id(self.lines.wrapping_sub(1), 0),
+            (None, Identity::Auto | Identity::Content) => self.content.id(line, 0),
+            (None, Identity::Arrival) => self.arrival.draw(),
+        }
+    }
+
+    /// The id of any other event; `element` is its place in the array its line is.
+    #[inline(always)]
+    pub(super) fn of_other(&mut self, identity: Identity, event: &[u8], element: u32) -> EventId {
+        match (&self.object, identity) {
+            (Some(object), _) => object.id(self.lines.wrapping_sub(1), element),
+            (None, Identity::Content) => self.content.id(event, 0),
+            (None, Identity::Auto | Identity::Arrival) => self.arrival.draw(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(connection: u64) -> Ids {
+        Ids::new(IdKey::PUBLISHED, [1; 12], SourceId(0), connection)
+    }
+
+    #[test]
+    fn equal_load_balancer_lines_are_one_event_and_others_are_not() {
+        let (mut one, mut two) = (ids(1), ids(2));
+        assert_eq!(one.of_elb(Identity::Auto, b"line"), two.of_elb(Identity::Auto, b"line"));
+        assert_ne!(one.of_elb(Identity::Auto, b"line"), one.of_elb(Identity::Auto, b"lime"));
+        assert_ne!(one.of_other(Identity::Auto, b"text", 0), one.of_other(Identity::Auto, b"text", 0));
+        assert_ne!(one.of_elb(Identity::Arrival, b"line"), one.of_elb(Identity::Arrival, b"line"));
+        assert_eq!(one.of_other(Identity::Content, b"text", 0), two.of_other(Identity::Content, b"text", 0));
+    }
+
+    #[test]
+    fn lines_of_an_object_have_the_ids_of_their_numbers_wherever_the_sender_begins() {
+        let (mut whole, mut rest) = (ids(1), ids(2));
+        whole.from_object("bucket", "key", "etag", 1);
+        rest.from_object("bucket", "key", "\"etag\"", 3);
+        let mut of_whole = Vec::new();
+        for line in [&b"a"[..], b"b", b"c", b"c"] {
+            whole.count_line();
+            of_whole.push(whole.of_elb(Identity::Auto, line));
+        }
+        for want in &of_whole[2..] {
+            rest.count_line();
+            assert_eq!(rest.of_other(Identity::Arrival, b"whatever", 0), *want);
+        }
+        assert_ne!(of_whole[2], of_whole[3]);
+        assert_ne!(rest.of_other(Identity::Auto, b"", 1), of_whole[3]);
+    }
+}
