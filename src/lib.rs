@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod net;
 pub mod pipeline;
 mod process;
+pub mod rules;
 pub mod seq;
 pub mod sink;
 pub mod source;

@@ -8,7 +8,10 @@ use std::path::Path;
 
 /// The floors, lowest first, and the modules of `src/` that stand on each. Imports point down.
 const FLOORS: &[(&str, &[&str])] = &[
-    ("ground", &["units", "seq", "tally", "batch", "event_id", "time", "backoff", "framing", "elb", "json", "enrich", "wire"]),
+    (
+        "ground",
+        &["units", "seq", "tally", "batch", "event_id", "time", "backoff", "framing", "elb", "rules", "json", "enrich", "wire"],
+    ),
     ("buffer", &["buffer"]),
     ("hand-off", &["process", "metrics", "stop", "intake", "waiting"]),
     ("io", &["net", "source", "sink"]),
@@ -24,6 +27,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("event_id", &["batch"]),
     ("json", &["batch", "enrich", "time"]),
     ("metrics", &["process"]),
+    ("rules", &["batch", "elb"]),
     ("sink", &["net"]),
     ("tally", &["elb"]),
     ("time", &["batch"]),
