@@ -57,6 +57,11 @@ impl IdKey {
         Self(bytes)
     }
 
+    /// Its 32 bytes, for whoever derives something else from them.
+    pub(crate) const fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     fn words(self) -> [u64; 4] {
         let (words, _) = self.0.as_chunks::<8>();
         [0, 1, 2, 3].map(|at| u64::from_le_bytes(words[at]))

@@ -1,6 +1,8 @@
 //! What became of the lines of a read, counted where they are parsed and added to the metrics by whoever called.
 
 use crate::elb::format::Kind;
+use crate::redact::Finding;
+use crate::redact::Rule;
 
 /// What became of lines since the tally was last emptied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct Tally {
     pub cut: u64,
     /// Lines with fields AWS has not told us about, by shape.
     pub unknown_fields: Vec<Longer>,
+    /// Events dropped by each rule of the source, as far as one has dropped any.
+    pub dropped_by: Vec<u64>,
+    /// Secrets replaced, by rule.
+    pub redactions: [u64; Rule::ALL.len()],
     /// Events whose own time is none.
     pub bad_times: u64,
     /// Events whose bytes had to be repaired.
@@ -106,6 +112,23 @@ impl Tally {
     #[inline(always)]
     pub fn event(&mut self, origin: Origin) {
         self.events[origin as usize] += 1;
+    }
+
+    /// Counts an event that a rule drops.
+    #[cold]
+    pub fn dropped_by(&mut self, rule: usize) {
+        if self.dropped_by.len() <= rule {
+            self.dropped_by.resize(rule + 1, 0);
+        }
+        self.dropped_by[rule] += 1;
+    }
+
+    /// Counts secrets that were replaced.
+    #[cold]
+    pub fn redacted(&mut self, secrets: &[Finding]) {
+        for secret in secrets {
+            self.redactions[secret.rule as usize] += 1;
+        }
     }
 
     /// Counts a line with fields that have no name.

@@ -23,12 +23,12 @@ const FLOORS: &[(&str, &[&str])] = &[
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("batch", &["json"]),
     ("cli", &["config"]),
-    ("elb", &["batch", "enrich", "json", "time"]),
+    ("elb", &["batch", "enrich", "json", "redact", "time"]),
     ("event_id", &["batch"]),
     ("json", &["batch", "enrich", "time"]),
     ("metrics", &["process"]),
     ("sink", &["net"]),
-    ("tally", &["elb"]),
+    ("tally", &["elb", "redact"]),
     ("time", &["batch"]),
     ("wire", &["seq"]),
 ];

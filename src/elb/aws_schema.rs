@@ -1,7 +1,7 @@
 //! Documents in the `aws` schema: AWS's names in AWS's order, `-` as null, numbers as numbers.
 
-use super::Context;
 use super::Line;
+use super::Writing;
 use super::Written;
 use super::format::Field;
 use super::format::Shape;
@@ -12,7 +12,7 @@ use crate::json::writer::Writer;
 
 /// Writes the document, newline included.
 #[inline(always)]
-pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
+pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     let base = out.at();
     let written = line.open(context, line.token(line.format.time), out);
     fields(line, out)?;

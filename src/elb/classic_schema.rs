@@ -6,8 +6,8 @@
 
 use serde_json::Value;
 
-use super::Context;
 use super::Line;
+use super::Writing;
 use super::Written;
 use super::aws_schema;
 use super::format::Columns;
@@ -62,7 +62,7 @@ pub(super) fn constants(fields: &[(String, Value)]) -> Vec<u8> {
 
 /// Writes the document, newline included.
 #[inline(always)]
-pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
+pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     let base = out.at();
     let Some(columns) = &line.format.columns else {
         let written = line.open(context, line.token(line.format.time), out);

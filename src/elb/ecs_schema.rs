@@ -1,8 +1,8 @@
 //! Documents in the `ecs` schema: the Elastic Common Schema with `aws.elb.*` beside it, as Elastic's own integration makes
 //! them from the same lines, nested. A member without a value is left out.
 
-use super::Context;
 use super::Line;
+use super::Writing;
 use super::Written;
 use super::ecs_program::DEPTH_MAX;
 use super::ecs_program::Own;
@@ -22,7 +22,7 @@ use crate::time::parse_shaped;
 
 /// Writes the document, newline included.
 #[inline(always)]
-pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
+pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     const TIMESTAMP: Key = Key::new("@timestamp");
     line.check()?;
     let base = out.at();
@@ -50,7 +50,7 @@ pub(super) fn write(line: &Line<'_>, context: &Context<'_>, out: &mut Writer<'_>
 /// One line on its way through the steps.
 struct Walk<'a> {
     line: &'a Line<'a>,
-    context: &'a Context<'a>,
+    context: &'a Writing<'a>,
     request: Option<RequestParts<'a>>,
     /// The event's own time in milliseconds, in a step of the writer; `None` where it has none.
     time: Option<[u8; 32]>,

@@ -5,7 +5,7 @@ use super::format::Format;
 use super::format::Shape;
 
 /// A field of the lines of one kind, or a part of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FieldAt {
     /// Its place in the line.
     pub place: u8,
@@ -14,7 +14,7 @@ pub struct FieldAt {
 }
 
 /// A part of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
     /// All of it.
     Whole,
@@ -26,9 +26,14 @@ pub enum Part {
     Verb,
     /// The URL of a request line.
     Url,
+    /// The path of the URL of a request line.
+    Path,
     /// The protocol of a request line.
     Proto,
 }
+
+/// The name of the path of a request's URL, which no schema has as a member.
+const PATH: &str = "request_path";
 
 impl Format {
     /// The field of this name, if lines of the kind have one.
@@ -40,13 +45,16 @@ impl Format {
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
         let members = self.fields.iter().flat_map(|field| field.members());
         let joined = self.fields.iter().filter(|field| matches!(field.shape, Shape::Endpoint { .. })).map(Field::name);
-        members.chain(joined)
+        members.chain(joined).chain(self.request.map(|_| PATH))
     }
 }
 
 fn part(field: &Field, name: &str) -> Option<Part> {
     if field.name() == name {
         return Some(Part::Whole);
+    }
+    if name == PATH && matches!(field.shape, Shape::Request { .. }) {
+        return Some(Part::Path);
     }
     let parts = match &field.shape {
         Shape::Endpoint { ip, port } => [Some((ip, Part::Ip)), Some((port, Part::Port)), None],
@@ -73,6 +81,8 @@ mod tests {
         check(Kind::AlbConnection, "client_ip", Some((1, Part::Whole)));
         check(Kind::Alb, "client:port", Some((3, Part::Whole)));
         check(Kind::Alb, "request_url", Some((12, Part::Url)));
+        check(Kind::Alb, "request_path", Some((12, Part::Path)));
+        check(Kind::Nlb, "request_path", None);
         check(Kind::Alb, "request", Some((12, Part::Whole)));
         check(Kind::Nlb, "request_url", None);
         check(Kind::Alb, "no_such_field", None);

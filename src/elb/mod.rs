@@ -17,10 +17,13 @@ mod classic_schema;
 pub mod detect;
 mod ecs_program;
 mod ecs_schema;
+pub mod enrichment;
+pub mod field_at;
 pub mod format;
 pub mod nlb;
 pub mod object_key;
 pub mod reject;
+pub mod rules;
 mod style;
 pub mod tokens;
 mod value;
@@ -33,15 +36,25 @@ pub(crate) use style::render as render_fields;
 use crate::batch::BatchBuilder;
 use crate::batch::EventId;
 use crate::batch::Micros;
+use crate::enrich::url;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Tags;
 use crate::json::writer::Key;
+use crate::json::writer::SLACK;
 use crate::json::writer::Writer;
+use crate::redact::Finding;
+use crate::redact::Redactor;
+use enrichment::Enrichment;
+use enrichment::Found;
+use field_at::FieldAt;
+use field_at::Part;
 use format::Format;
 use format::Kind;
 use format::Shape;
 use reject::Reject;
 use reject::RejectReason;
+use rules::Rules;
+use rules::Verdict;
 use tokens::Attempt;
 use tokens::Tokens;
 
@@ -49,6 +62,12 @@ use tokens::Tokens;
 #[derive(Debug, Default)]
 pub struct Parser {
     tokens: Tokens,
+    /// Secrets of the line that was parsed last.
+    secrets: Vec<Finding>,
+    /// That line with its secrets replaced, where it had some.
+    redacted: Vec<u8>,
+    /// What enrichment knows of it.
+    found: Found,
 }
 
 /// A line that became a document.
@@ -60,6 +79,8 @@ pub struct Parsed {
     pub unknown_fields: usize,
     /// Whether its time passed the shape test but names no day, so that the receive time stands in.
     pub bad_time: bool,
+    /// The rule by which no document was made of it.
+    pub dropped_by: Option<usize>,
 }
 
 /// A line that became none.
@@ -84,19 +105,30 @@ pub struct Context<'a> {
     pub envelope: Option<Envelope>,
     /// Tags the line has earned already.
     pub tags: Tags,
-    /// What enrichment adds.
-    pub extras: Extras<'a>,
+    /// What is done with the line before it is written.
+    pub treatment: Treatment<'a>,
+}
+
+/// What is done with a line between parsing and writing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Treatment<'a> {
+    /// Replaces secrets.
+    pub redactor: Option<&'a Redactor>,
+    /// Drops what nobody wants.
+    pub rules: Option<&'a Rules>,
+    /// Looks things up.
+    pub enrichment: Option<&'a Enrichment>,
 }
 
 /// What enrichment found out about a line: members as `,"name":value…`, or nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Extras<'a> {
+struct Extras<'a> {
     /// Members of the document.
-    pub document: &'a [u8],
+    document: &'a [u8],
     /// Members of the object that is about the client; in the `ecs` schema alone.
-    pub client: &'a [u8],
+    client: &'a [u8],
     /// Members of the object that is about the user agent; in the `ecs` schema alone.
-    pub user_agent: &'a [u8],
+    user_agent: &'a [u8],
 }
 
 impl Extras<'_> {
@@ -132,6 +164,16 @@ impl Parser {
     /// Keeps no more memory than an ordinary line needs.
     pub fn forget(&mut self) {
         self.tokens.forget();
+        if self.redacted.capacity() > KEPT_BYTES_MAX {
+            self.redacted = Vec::new();
+        }
+        self.secrets.clear();
+        self.secrets.shrink_to(tokens::PLACES);
+    }
+
+    /// The secrets of the line that [`document`](Self::document) has just turned into one, as places in the chunk.
+    pub fn secrets(&self) -> &[Finding] {
+        &self.secrets
     }
 
     /// Appends the document of the line `chunk[start..end]`, which [`trim`] has trimmed.
@@ -149,6 +191,7 @@ impl Parser {
         context: &Context<'_>,
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Failure> {
+        self.secrets.clear();
         if self.tokens.cut_plain(chunk, start, end) {
             let Some(format) = self.format(chunk).filter(|format| context.allows(format.kind)) else {
                 return Err(Failure::Unknown);
@@ -222,7 +265,7 @@ impl Parser {
 
     #[inline(always)]
     fn write(
-        &self,
+        &mut self,
         chunk: &[u8],
         start: usize,
         end: usize,
@@ -230,9 +273,40 @@ impl Parser {
         context: &Context<'_>,
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Reject> {
-        let line = Line { chunk, start, end, tokens: &self.tokens, format, escapes: self.tokens.escapes() != 0 };
+        let Self { tokens, secrets, redacted, found } = self;
+        let escapes = tokens.escapes() != 0;
+        let line = Line { chunk, start, end, tokens, format, escapes };
         line.check_quoting()?;
-        let bound = context.style.document_bound(format.kind, end - start, self.tokens.escapes()) + context.extras.bytes();
+        let Treatment { redactor, rules, enrichment } = context.treatment;
+        let mut parsed = Parsed { kind: format.kind, unknown_fields: line.unknown_fields(), bad_time: false, dropped_by: None };
+        if let Some(redactor) = redactor {
+            secrets.clear();
+            line.find_secrets(redactor, secrets);
+        }
+        if rules.is_some() || !secrets.is_empty() {
+            line.check()?;
+        }
+        if let Some(rules) = rules {
+            let id = context.envelope.map_or(EventId([0; 16]), |envelope| envelope.id);
+            if let Verdict::Drop { rule } = rules.decide(format.kind as usize, id, |at| line.value(at)) {
+                secrets.clear();
+                return Ok(Parsed { dropped_by: Some(rule), ..parsed });
+            }
+        }
+        let (chunk, start, end) = match redactor.filter(|_| !secrets.is_empty()) {
+            Some(redactor) => replace_secrets(redactor, secrets, chunk, start, end, tokens, redacted),
+            None => (chunk, start, end),
+        };
+        let line = Line { chunk, start, end, tokens, format, escapes };
+        let extras = match enrichment {
+            Some(enrichment) => {
+                enrichment.run(context.style.schema(), format.kind, |at| line.value(at), found);
+                found.extras()
+            }
+            None => Extras::default(),
+        };
+        let context = &Writing { style: context.style, envelope: context.envelope, tags: context.tags, extras };
+        let bound = context.style.document_bound(format.kind, end - start, tokens.escapes()) + extras.bytes();
         let mut writer = out.writer(bound);
         let written = match context.style.schema() {
             Schema::Aws => aws_schema::write(&line, context, &mut writer),
@@ -241,8 +315,49 @@ impl Parser {
         }?;
         let at = writer.at();
         out.finish(at, context.envelope.map_or(EventId([0; 16]), |envelope| envelope.id), written.time);
-        Ok(Parsed { kind: format.kind, unknown_fields: line.unknown_fields(), bad_time: written.bad_time })
+        parsed.bad_time = written.bad_time;
+        Ok(parsed)
     }
+}
+
+/// Most memory for lines with replaced secrets that is kept between reads: those of nearly all lines.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+
+/// Copies a line with its secrets replaced and has the tokens follow; gives where it stands now.
+#[cold]
+fn replace_secrets<'r>(
+    redactor: &Redactor,
+    secrets: &[Finding],
+    chunk: &[u8],
+    start: usize,
+    end: usize,
+    tokens: &mut Tokens,
+    redacted: &'r mut Vec<u8>,
+) -> (&'r [u8], usize, usize) {
+    redacted.clear();
+    let mut moved = Vec::with_capacity(secrets.len());
+    let mut copied = start;
+    for secret in secrets {
+        redacted.extend_from_slice(&chunk[copied..secret.start]);
+        redactor.replace(&chunk[secret.start..secret.end], redacted);
+        copied = secret.end;
+        // Both are lengths of lines, far below the limit of either type.
+        moved.push((secret.end, redacted.len() as isize - (secret.end - start) as isize));
+    }
+    redacted.extend_from_slice(&chunk[copied..end]);
+    tokens.follow(start, 0, &moved);
+    let end = redacted.len();
+    // So that texts at the end of the line, too, are read in steps.
+    redacted.resize(end + SLACK, b' ');
+    (redacted, 0, end)
+}
+
+/// How a document is written: what is the same for all lines of a read, and what was found out about this one.
+struct Writing<'a> {
+    style: &'a Style,
+    envelope: Option<Envelope>,
+    tags: Tags,
+    extras: Extras<'a>,
 }
 
 /// A line cut into tokens under a format that it seems to have.
@@ -378,10 +493,53 @@ impl<'a> Line<'a> {
         out.byte(b'"');
     }
 
+    /// Appends the secrets in the fields that may carry some, and in those that have no name yet.
+    #[inline(always)]
+    fn find_secrets(&self, redactor: &Redactor, secrets: &mut Vec<Finding>) {
+        let mut left = self.format.sensitive & self.present();
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let (start, end) = self.tokens.span(place);
+            redactor.find(self.chunk, start, end, secrets);
+        }
+        if self.known() < self.tokens.len() {
+            for token in self.unknown_tokens(self.known()) {
+                redactor.find(self.chunk, token.start, token.end, secrets);
+            }
+        }
+    }
+
+    /// The text of a field or a part of it; `-` where the line has none.
+    fn value(&self, at: FieldAt) -> &'a [u8] {
+        let place = usize::from(at.place);
+        if place >= self.known() {
+            return b"-";
+        }
+        let token = self.token(place);
+        let endpoint = || value::endpoint_parts(token);
+        let token = match at.part {
+            Part::Whole => token,
+            Part::Ip => endpoint().map_or(token, |(ip, _)| ip),
+            Part::Port => endpoint().map_or(token, |(_, port)| port),
+            Part::Verb => value::request_parts(token).verb,
+            Part::Url => value::request_parts(token).url,
+            Part::Path => {
+                let url = value::request_parts(token).url;
+                match url::split(self.chunk, url.start, url.end).and_then(|url| url.path) {
+                    Some((start, end)) => token.part(start, end),
+                    None => return b"-",
+                }
+            }
+            Part::Proto => value::request_parts(token).proto,
+        };
+        if token.start == token.end { b"-" } else { token.bytes() }
+    }
+
     /// Opens the document with the relay's members and says what time the event has. Without an envelope nothing is
     /// written: the first member's comma is turned into the brace at the end.
     #[inline(always)]
-    fn open(&self, context: &Context<'_>, time: value::Token<'_>, out: &mut Writer<'_>) -> Written {
+    fn open(&self, context: &Writing<'_>, time: value::Token<'_>, out: &mut Writer<'_>) -> Written {
         let own = crate::time::parse_shaped(time.bytes());
         match (context.envelope, own) {
             (Some(envelope), Some(own)) => {
@@ -398,7 +556,7 @@ impl<'a> Line<'a> {
 
     /// Closes the document that started at `base`.
     #[inline(always)]
-    fn close(&self, context: &Context<'_>, base: usize, written: &Written, out: &mut Writer<'_>) {
+    fn close(&self, context: &Writing<'_>, base: usize, written: &Written, out: &mut Writer<'_>) {
         let tags = if written.bad_time && context.envelope.is_some() {
             context.tags.with(crate::json::envelope::Tag::TimestampParseFailure)
         } else {

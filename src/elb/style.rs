@@ -53,12 +53,14 @@ pub struct StylePlan<'a> {
     pub keep_original: bool,
     /// Whether enrichment may add members.
     pub enriched: bool,
+    /// Names of members that enrichment adds.
+    pub taken: &'a [String],
 }
 
 impl StylePlan<'static> {
     /// A schema and nothing more.
     pub const fn plain(schema: Schema) -> Self {
-        Self { schema, fields: &[], classic_extra: false, keep_original: false, enriched: false }
+        Self { schema, fields: &[], classic_extra: false, keep_original: false, enriched: false, taken: &[] }
     }
 }
 
@@ -82,12 +84,12 @@ pub struct Style {
 impl Style {
     /// Documents that look so.
     pub fn new(plan: &StylePlan<'_>) -> Self {
-        let &StylePlan { schema, fields, classic_extra, keep_original, enriched } = plan;
+        let &StylePlan { schema, fields, classic_extra, keep_original, enriched, taken } = plan;
         let constants = classic_schema::constants(fields);
         let (tails, steps, fixed_bytes) = (Vec::new(), Vec::new(), Vec::new());
         let mut style = Self { schema, classic_extra, keep_original, enriched, tails, constants, steps, fixed_bytes };
         for kind in Kind::ALL {
-            let tail = render(fields.iter().filter(|(name, _)| !style.has_member(kind, name)));
+            let tail = render(fields.iter().filter(|(name, _)| !style.has_member(kind, name) && !taken.contains(name)));
             let mut bytes = fixed_bytes_of_members(kind) + style.constants.len() + tail.len();
             if schema == Schema::Ecs {
                 let additions = Additions { fields, original: keep_original, enriched };
@@ -120,9 +122,9 @@ impl Style {
     }
 
     /// The same look with other static fields.
-    pub fn with_fields(&self, fields: &[(String, Value)]) -> Self {
+    pub fn with_fields(&self, fields: &[(String, Value)], taken: &[String]) -> Self {
         let &Self { schema, classic_extra, keep_original, enriched, .. } = self;
-        Self::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched })
+        Self::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken })
     }
 
     /// The schema.

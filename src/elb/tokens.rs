@@ -62,6 +62,30 @@ impl Tokens {
         self.rest.shrink_to(PLACES);
     }
 
+    /// Follows a line that has been copied to `to` with other texts in the place of some: `moved` has, in order, where each
+    /// of those ended and by how many bytes what is behind it stands further on than in a plain copy. They lie inside
+    /// tokens.
+    pub fn follow(&mut self, start: usize, to: usize, moved: &[(usize, isize)]) {
+        let mut at = 0;
+        let mut by = 0;
+        let mut place = |offset: &mut u32| {
+            while let Some(&(end, further)) = moved.get(at).filter(|(end, _)| *end <= *offset as usize) {
+                debug_assert!(end <= *offset as usize, "offsets are asked for in order");
+                by = further;
+                at += 1;
+            }
+            *offset = u32::try_from((*offset as usize - start + to).wrapping_add_signed(by)).expect("a line is short");
+        };
+        for (start, end) in self.starts[..self.len].iter_mut().zip(&mut self.ends[..self.len]) {
+            place(start);
+            place(end);
+        }
+        for (start, end) in &mut self.rest {
+            place(start);
+            place(end);
+        }
+    }
+
     /// Number of tokens that have a place, at most [`PLACES`].
     #[inline(always)]
     pub fn len(&self) -> usize {

@@ -2,6 +2,9 @@
 
 pub mod admin;
 pub mod feed;
+pub mod handling;
+pub mod ids;
+mod object;
 pub mod overview;
 pub mod parse;
 pub mod plan;

@@ -7,7 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::handling::CachedEnrichment;
+use super::handling::Handling;
+use super::ids::Ids;
+use super::object;
 use super::plan::Format;
+use super::plan::Identity;
 use super::plan::OnReject;
 use super::plan::ParsePlan;
 use super::preamble;
@@ -15,19 +20,19 @@ use super::preamble::Preamble;
 use super::text;
 use super::text::Why;
 use crate::batch::BatchBuilder;
+use crate::batch::EventId;
 use crate::elb::Context;
-use crate::elb::Extras;
 use crate::elb::Failure;
 use crate::elb::Parser;
 use crate::elb::Style;
 use crate::elb::StylePlan;
+use crate::elb::Treatment;
 use crate::elb::detect;
 use crate::elb::detect::Shape;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
-use crate::event_id::ArrivalIds;
 use crate::framing::lines::Whole;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Received;
@@ -37,6 +42,9 @@ use crate::json::reject::JsonRejectReason;
 use crate::json::scan as json;
 use crate::json::scan::Scan;
 use crate::json::splice;
+use crate::redact;
+use crate::redact::Finding;
+use crate::redact::Redactor;
 use crate::tally::Origin;
 use crate::tally::Tally;
 
@@ -47,6 +55,7 @@ pub struct Look {
     text_tail: Vec<u8>,
     fields: Fields,
     pairs: Vec<(String, Value)>,
+    handling: Arc<Handling>,
 }
 
 impl Look {
@@ -54,14 +63,17 @@ impl Look {
     ///
     /// # Errors
     /// When a field has a name the relay writes itself, or the fields are too many or too large.
-    pub fn new(plan: &ParsePlan) -> Result<Self, FieldsError> {
-        let &ParsePlan { schema, classic_extra, keep_original, ref fields, .. } = plan;
-        Self::of(Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched: false }), fields)
+    pub fn new(plan: &ParsePlan, handling: Arc<Handling>) -> Result<Self, FieldsError> {
+        let &ParsePlan { schema, classic_extra, keep_original, ref fields, ref lookups, .. } = plan;
+        let enriched = !lookups.is_empty();
+        let taken = &handling.taken;
+        let style = Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken });
+        Self::of(style, fields, handling)
     }
 
-    fn of(style: Style, pairs: &[(String, Value)]) -> Result<Self, FieldsError> {
+    fn of(style: Style, pairs: &[(String, Value)], handling: Arc<Handling>) -> Result<Self, FieldsError> {
         let fields = Fields::from_pairs(pairs.iter().cloned())?;
-        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec() })
+        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling })
     }
 
     /// The same with more fields; of two fields of one name the new one counts.
@@ -73,7 +85,7 @@ impl Look {
                 None => pairs.push((name, value)),
             }
         }
-        Self::of(self.style.with_fields(&pairs), &pairs)
+        Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())
     }
 }
 
@@ -98,7 +110,14 @@ pub struct LineParser {
     json: Scan,
     /// For the objects inside an array, whose places `json` holds meanwhile.
     element: Scan,
-    ids: ArrivalIds,
+    ids: Ids,
+    identity: Identity,
+    /// The id of a line whose bytes are being repaired, computed from what they were.
+    raw_id: Option<EventId>,
+    enrichment: CachedEnrichment,
+    /// Secrets of a line that is kept as text, and the line without them.
+    secrets: Vec<Finding>,
+    redacted: Vec<u8>,
     /// Whether no line has come yet, so that the next may be a preamble.
     first: bool,
     /// What became of the lines so far; the caller takes it.
@@ -109,16 +128,21 @@ pub struct LineParser {
 
 impl LineParser {
     /// A parser for one connection. `look` is the source's; a preamble replaces it for this connection.
-    pub fn new(plan: &ParsePlan, look: Arc<Look>, ids: ArrivalIds) -> Self {
+    pub fn new(plan: &ParsePlan, look: Arc<Look>, ids: Ids) -> Self {
         Self {
             format: plan.format,
             on_reject: plan.on_reject,
             bare: plan.bare,
+            enrichment: CachedEnrichment::new(look.handling.enrichment.clone()),
             look,
             elb: Parser::default(),
             json: Scan::new(),
             element: Scan::new(),
             ids,
+            identity: plan.identity,
+            raw_id: None,
+            secrets: Vec::new(),
+            redacted: Vec::new(),
             first: true,
             tally: Tally::default(),
             last_reject: None,
@@ -126,7 +150,7 @@ impl LineParser {
     }
 
     /// A parser for a file, in which no line is a preamble.
-    pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: ArrivalIds) -> Self {
+    pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: Ids) -> Self {
         Self { first: false, ..Self::new(plan, look, ids) }
     }
 
@@ -135,6 +159,8 @@ impl LineParser {
         self.elb.forget();
         self.json.forget();
         self.element.forget();
+        self.secrets = Vec::new();
+        self.redacted = Vec::new();
     }
 
     /// Bytes of every document that are the relay's and not the line's, fields included; a little more than less.
@@ -148,6 +174,7 @@ impl LineParser {
     #[inline]
     pub fn line(&mut self, chunk: &[u8], start: usize, end: usize, whole: Whole, received: Received, out: &mut BatchBuilder) {
         let first = std::mem::take(&mut self.first);
+        self.ids.count_line();
         let tags = match whole {
             Whole::Yes => Tags::NONE,
             Whole::Unterminated => Tags::NONE.with(Tag::Unterminated),
@@ -188,17 +215,31 @@ impl LineParser {
 
     #[inline(always)]
     fn elb(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
-        let envelope = self.envelope(received);
-        let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags, extras: Extras::default() };
+        let line = &chunk[start..end];
+        let id = if self.bare { None } else { Some(self.raw_id.unwrap_or_else(|| self.ids.of_elb(self.identity, line))) };
+        let handling = &*self.look.handling;
+        let treatment = Treatment {
+            redactor: handling.redactor.as_ref(),
+            rules: handling.rules.as_ref(),
+            enrichment: Some(&***self.enrichment.load()).filter(|enrichment| !enrichment.is_empty()),
+        };
+        let envelope = id.map(|id| Envelope { received, id });
+        let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags, treatment };
         match self.elb.document(chunk, start, end, &context, out) {
             Ok(parsed) => {
                 self.tally.event(Origin::of(parsed.kind));
+                if let Some(rule) = parsed.dropped_by {
+                    self.tally.dropped_by(rule);
+                }
+                if !self.elb.secrets().is_empty() {
+                    self.tally.redacted(self.elb.secrets());
+                }
                 if parsed.unknown_fields > 0 {
                     self.tally.longer(parsed.kind, parsed.unknown_fields);
                 }
                 self.tally.bad_times += u64::from(parsed.bad_time);
             }
-            Err(failure) => self.no_elb(failure, chunk, start, end, tags, received, out),
+            Err(failure) => self.no_elb(failure, id, chunk, start, end, tags, received, out),
         }
     }
 
@@ -207,6 +248,7 @@ impl LineParser {
     fn no_elb(
         &mut self,
         failure: Failure,
+        id: Option<EventId>,
         chunk: &[u8],
         start: usize,
         end: usize,
@@ -215,8 +257,17 @@ impl LineParser {
         out: &mut BatchBuilder,
     ) {
         let reject = match failure {
-            Failure::InvalidUtf8 => return self.repair(&chunk[start..end], tags, received, out),
-            Failure::Rejected(reject) => reject,
+            Failure::InvalidUtf8 => {
+                self.raw_id = id;
+                self.repair(&chunk[start..end], tags, received, out);
+                self.raw_id = None;
+                return;
+            }
+            Failure::Rejected(reject) => {
+                // What looks like a load-balancer line is one event however often it comes, good or bad.
+                self.raw_id = id;
+                reject
+            }
             Failure::Unknown if detect::shape(&chunk[start..end]) == Shape::Control => {
                 self.tally.control += 1;
                 return;
@@ -229,6 +280,7 @@ impl LineParser {
         self.last_reject = Some(LastReject { reason: reason.label(), at: reject.at, field: reject.field });
         let why = Why { reason: reason.label(), at: reject.at };
         self.reject(&chunk[start..end], tags.with(Tag::ElbParseFailure), why, received, out);
+        self.raw_id = None;
     }
 
     fn plain(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
@@ -247,15 +299,34 @@ impl LineParser {
     }
 
     fn text(&mut self, line: &[u8], tags: Tags, why: Option<Why>, received: Received, out: &mut BatchBuilder) {
-        let envelope = self.envelope(received);
+        let id = self.raw_id.or_else(|| (!self.bare).then(|| self.ids.of_other(self.identity, line, 0)));
+        let envelope = id.map(|id| Envelope { received, id });
+        let look = self.look.clone();
+        let line = match &look.handling.redactor {
+            Some(redactor) => self.without_secrets(redactor, line),
+            None => line,
+        };
         match std::str::from_utf8(line) {
-            Ok(_) => text::document(line, tags, why, &self.look.text_tail, envelope.as_ref(), out),
+            Ok(_) => text::document(line, tags, why, &look.text_tail, envelope.as_ref(), out),
             Err(_) => {
-                self.tally.invalid_utf8 += 1;
                 let line = String::from_utf8_lossy(line);
-                text::document(line.as_bytes(), tags.with(Tag::InvalidUtf8), why, &self.look.text_tail, envelope.as_ref(), out);
+                text::document(line.as_bytes(), tags.with(Tag::InvalidUtf8), why, &look.text_tail, envelope.as_ref(), out);
+                self.tally.invalid_utf8 += 1;
             }
         }
+    }
+
+    /// A line that no parser takes may be one of tomorrow's, with URLs in it: it is searched from end to end.
+    fn without_secrets<'l>(&'l mut self, redactor: &Redactor, line: &'l [u8]) -> &'l [u8] {
+        self.secrets.clear();
+        redactor.find(line, 0, line.len(), &mut self.secrets);
+        if self.secrets.is_empty() {
+            return line;
+        }
+        self.tally.redacted(&self.secrets);
+        self.redacted.clear();
+        redact::apply(redactor, line, 0, line.len(), &self.secrets, &mut self.redacted);
+        &self.redacted
     }
 
     /// Parses a line again with each invalid sequence replaced by U+FFFD.
@@ -266,15 +337,25 @@ impl LineParser {
         self.parse(line.as_bytes(), 0, line.len(), tags.with(Tag::InvalidUtf8), received, out);
     }
 
-    #[inline(always)]
-    fn envelope(&mut self, received: Received) -> Option<Envelope> {
-        if self.bare { None } else { Some(Envelope { received, id: self.ids.draw() }) }
-    }
-
     /// Takes a preamble; `false`: the line is none.
     #[cold]
     fn preamble(&mut self, line: &[u8]) -> bool {
-        let Some(Preamble { fields, ignored }) = preamble::read(line) else { return false };
+        let Some(preamble) = preamble::read(line) else { return false };
+        let Preamble { mut fields, object, mut ignored } = preamble;
+        if let Some(object) = &object {
+            match object.named() {
+                Ok(name) => {
+                    if let Some(etag) = &object.etag {
+                        self.ids.from_object(name.bucket, name.key, etag, object.line);
+                    }
+                    // What the sender says in so many words counts more than what the key says.
+                    let mut all = object::fields(&name, self.look.style.schema());
+                    all.append(&mut fields);
+                    fields = all;
+                }
+                Err(error) => ignored.push(format!("object ({error})")),
+            }
+        }
         self.tally.preambles += 1;
         self.tally.preamble_members_ignored += ignored.len() as u64;
         if !ignored.is_empty() {
@@ -301,7 +382,9 @@ impl LineParser {
         }
         match self.json.kind() {
             json::Kind::Object => {
-                let renamed = splice_object(&self.json, chunk, self.bare, &self.look, &mut self.ids, tags, received, out);
+                let event = &chunk[self.json.value().range()];
+                let envelope = (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, event, 0) });
+                let renamed = splice_object(&self.json, chunk, &self.look, envelope, tags, received, out);
                 self.tally.event(Origin::Json);
                 self.tally.bad_times += u64::from(renamed);
             }
@@ -316,7 +399,7 @@ impl LineParser {
         if count > ELEMENTS_MAX || count * self.bytes_per_event() > ARRAY_BYTES_MAX {
             return self.no_json(&chunk[start..end], tags, "too_many_elements", 0, received, out);
         }
-        for index in 0..count {
+        for (index, element) in (0..count).zip(0..) {
             let json::Element { value, first } = self.json.elements()[index];
             let range = value.range();
             if first != b'{' {
@@ -324,7 +407,9 @@ impl LineParser {
                 continue;
             }
             self.element.scan(chunk, range.start, range.end).expect("an element of a valid array is valid");
-            let renamed = splice_object(&self.element, chunk, self.bare, &self.look, &mut self.ids, tags, received, out);
+            let envelope =
+                (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, &chunk[range], element) });
+            let renamed = splice_object(&self.element, chunk, &self.look, envelope, tags, received, out);
             self.tally.event(Origin::Json);
             self.tally.bad_times += u64::from(renamed);
         }
@@ -351,19 +436,17 @@ const EVENT_BYTES: usize = 192;
 
 /// Appends the document of a scanned object; says whether its time had to be renamed.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "the parts of a parser that one of its scans is used beside")]
 fn splice_object(
     scan: &Scan,
     chunk: &[u8],
-    bare: bool,
     look: &Look,
-    ids: &mut ArrivalIds,
+    envelope: Option<Envelope>,
     tags: Tags,
     received: Received,
     out: &mut BatchBuilder,
 ) -> bool {
-    if bare {
-        return splice::pass(scan, chunk, received.micros, out).timestamp_renamed;
+    match envelope {
+        None => splice::pass(scan, chunk, received.micros, out).timestamp_renamed,
+        Some(envelope) => splice::splice(scan, chunk, &envelope, &look.fields, tags, out).timestamp_renamed,
     }
-    splice::splice(scan, chunk, &Envelope { received, id: ids.draw() }, &look.fields, tags, out).timestamp_renamed
 }

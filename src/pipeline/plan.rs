@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::elb::Schema;
 use crate::elb::format::Kind;
+use crate::elb::rules::RulePlan;
 
 /// How a source's lines become documents, as decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,16 @@ pub struct ParsePlan {
     pub classic_extra: bool,
     /// Whether documents of load-balancer lines hold the line as it came.
     pub keep_original: bool,
+    /// What makes two events one.
+    pub identity: Identity,
+    /// What becomes of secrets in load-balancer lines, text and rejects.
+    pub redact: Redact,
+    /// Further names of parameters whose values are secrets.
+    pub redact_names: Vec<String>,
+    /// Which load-balancer lines are dropped, or kept one in so many.
+    pub rules: Vec<RulePlan>,
+    /// What is looked up for load-balancer lines, as indices into the relay's lookups.
+    pub lookups: Vec<usize>,
     /// What becomes of a line no parser takes.
     pub on_reject: OnReject,
     /// Static fields in the order they were written, each name once; values are strings, numbers and booleans.
@@ -50,13 +61,18 @@ pub enum Format {
 }
 
 impl ParsePlan {
-    /// Lines of this format become documents of this schema, and nothing else is asked for.
+    /// Lines of this format become documents of this schema, and nothing else is asked for; secrets stay.
     pub fn plain(format: Format, schema: Schema) -> Self {
         Self {
             format,
             schema,
             classic_extra: false,
             keep_original: false,
+            identity: Identity::Auto,
+            redact: Redact::Off,
+            redact_names: Vec::new(),
+            rules: Vec::new(),
+            lookups: Vec::new(),
             on_reject: OnReject::Tag,
             fields: Vec::new(),
             line_bytes_max: LINE_BYTES_MAX,
@@ -113,6 +129,42 @@ impl Format {
             Self::Auto | Self::Elb | Self::Json | Self::Text => None,
         }
     }
+}
+
+/// What makes two events one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Equal content for load-balancer lines, nothing for others.
+    Auto,
+    /// Equal content.
+    Content,
+    /// Nothing.
+    Arrival,
+}
+
+impl Identity {
+    /// All of them, in the order they are listed to people.
+    pub const ALL: [Self; 3] = [Self::Auto, Self::Content, Self::Arrival];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Content => "content",
+            Self::Arrival => "arrival",
+        }
+    }
+}
+
+/// What becomes of secrets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redact {
+    /// They stay.
+    Off,
+    /// A mask stands in their place.
+    Mask,
+    /// A keyed hash stands in their place, so that equal secrets can be told.
+    Hash,
 }
 
 /// What becomes of a line no parser takes.

@@ -3,6 +3,9 @@
 use serde_json::Map;
 use serde_json::Value;
 
+use crate::elb::object_key::ObjectName;
+use crate::elb::object_key::ObjectNameError;
+
 /// Longest first line that is looked at: a preamble is small, and a long first line is an ordinary event.
 const BYTES_MAX: usize = 64 * 1024;
 
@@ -14,8 +17,28 @@ pub(super) const FIELDS_BYTES_MAX: usize = 4 * 1024;
 pub(super) struct Preamble {
     /// Fields for every event of the connection.
     pub(super) fields: Vec<(String, Value)>,
+    /// The object the lines come from.
+    pub(super) object: Option<Object>,
     /// Names of members that were not taken.
     pub(super) ignored: Vec<String>,
+}
+
+/// The object a connection's lines come from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Object {
+    /// `s3://bucket/key`.
+    pub(super) url: String,
+    /// Its version, without which nobody can tell it from another object of that key.
+    pub(super) etag: Option<String>,
+    /// Number of the next line in it.
+    pub(super) line: u64,
+}
+
+impl Object {
+    /// Bucket and key.
+    pub(super) fn named(&self) -> Result<ObjectName<'_>, ObjectNameError> {
+        ObjectName::parse(&self.url)
+    }
 }
 
 /// Names no sender may set: the relay's own members.
@@ -29,6 +52,7 @@ pub(super) fn read(line: &[u8]) -> Option<Preamble> {
     let mut object: Map<String, Value> = serde_json::from_slice(line).ok()?;
     let own = object.remove("@elbow").filter(|_| object.is_empty())?;
     let mut preamble = Preamble::default();
+    let (mut url, mut etag, mut first_line) = (None, None, 1);
     let Value::Object(members) = own else {
         preamble.ignored.push("@elbow".to_owned());
         return Some(preamble);
@@ -47,12 +71,15 @@ pub(super) fn read(line: &[u8]) -> Option<Preamble> {
                     }
                 }
             }
-            // What they are for comes with tenants and object identity; a sender may already give them.
-            ("token" | "object" | "etag", Value::String(_)) => {}
-            ("line", Value::Number(number)) if number.is_u64() => {}
+            ("object", Value::String(text)) => url = Some(text),
+            ("etag", Value::String(text)) => etag = Some(text),
+            ("line", Value::Number(number)) if number.is_u64() => first_line = number.as_u64().unwrap_or_default(),
+            // What it is for comes with tenants; a sender may already give it.
+            ("token", Value::String(_)) => {}
             _ => preamble.ignored.push(name),
         }
     }
+    preamble.object = url.map(|url| Object { url, etag, line: first_line });
     Some(preamble)
 }
 
@@ -66,6 +93,8 @@ mod tests {
         let preamble = read(line).expect("a preamble");
         assert_eq!(preamble.fields, [("Environment".to_owned(), Value::from("ci")), ("n".to_owned(), Value::from(3))]);
         assert!(preamble.ignored.is_empty());
+        let object = preamble.object.expect("an object");
+        assert_eq!((object.url.as_str(), object.etag.as_deref(), object.line), ("s3://b/k", Some("e"), 1));
     }
 
     #[test]

@@ -282,6 +282,20 @@ impl Redactor {
     }
 }
 
+/// Appends `chunk[start..end]` with what stands in the place of each of the secrets `found` there.
+///
+/// # Panics
+/// When the findings are not of that text, in order.
+pub fn apply(redactor: &Redactor, chunk: &[u8], start: usize, end: usize, found: &[Finding], out: &mut Vec<u8>) {
+    let mut copied = start;
+    for finding in found {
+        out.extend_from_slice(&chunk[copied..finding.start]);
+        redactor.replace(&chunk[finding.start..finding.end], out);
+        copied = finding.end;
+    }
+    out.extend_from_slice(&chunk[copied..end]);
+}
+
 fn take(finding: Finding, progress: &mut Progress, found: &mut Vec<Finding>) {
     progress.decided = finding.end;
     found.push(finding);
