@@ -16,7 +16,7 @@ use crate::batch::EventId;
 /// The number of this kind of identity.
 const SOURCE: u8 = 2;
 
-/// The ids of the lines of one object. Two hundred bytes or less; made once for each object or connection.
+/// The ids of the lines of one object, made once for each of its connections. Making them costs one hash.
 #[derive(Clone)]
 pub struct SourceIds {
     key: [u64; 4],
@@ -44,12 +44,12 @@ impl SourceIds {
         Self { key, message, first_line }
     }
 
-    /// The id of the line that has `line` lines between itself and the first one here, so zero for the first;
-    /// `element` is the place in the line's array, zero where the line is one event.
+    /// The id of the line that comes `line` lines behind the first one here, zero for the first itself; `element` is the place
+    /// in the line's array, zero where the line is one event.
     ///
     /// What is hashed, 32 bytes: version (1), kind of identity (1), zeros (2), element (4), number of the line in the
     /// object (8), the object's identity (16); numbers are little-endian. The number of the line is `first_line + line`
-    /// modulo 2^64.
+    /// modulo 2^64; a caller that has it makes these with `first_line` zero and passes it as it is.
     #[inline]
     pub fn id(&self, line: u64, element: u32) -> EventId {
         let mut message = self.message;
