@@ -10,11 +10,11 @@ use std::hint::black_box;
 use elbow::batch::BatchBuilder;
 use elbow::batch::SourceId;
 use elbow::elb::Context;
-use elbow::elb::Extras;
 use elbow::elb::Parser;
 use elbow::elb::Schema;
 use elbow::elb::Style;
 use elbow::elb::StylePlan;
+use elbow::elb::Treatment;
 use elbow::elb::tokens::Tokens;
 use elbow::event_id::ArrivalIds;
 use elbow::event_id::ContentIds;
@@ -46,7 +46,7 @@ fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder)
     let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
     for (start, end) in lines(text) {
         let envelope = with_id.then(|| Envelope { received, id: ids.draw() });
-        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE, extras: Extras::default() };
+        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE, treatment: Treatment::default() };
         parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
         if out.bytes() > BATCH_BYTES {
             black_box(out.documents());

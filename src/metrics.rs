@@ -22,6 +22,7 @@ use source::LongerLines;
 pub use source::SourceMetrics;
 
 use crate::process::Process;
+use crate::redact::Rule;
 use crate::tally::Origin;
 use crate::tally::REASONS;
 
@@ -67,11 +68,31 @@ pub struct Figures {
     pub sinks: Vec<SinkFigures>,
 }
 
+/// The counters of something that lines are looked up in.
+#[derive(Clone, Debug)]
+pub struct LookupMetrics {
+    loaded: IntCounter,
+    refused: IntCounter,
+}
+
+impl LookupMetrics {
+    /// Counts a changed file that has taken effect.
+    pub fn loaded(&self) {
+        self.loaded.inc();
+    }
+
+    /// Counts a changed file that could not be used.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+}
+
 /// The registry and what is filled in when somebody asks.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    lookup_reloads: IntCounterVec,
     asked: Mutex<AskedFamilies>,
 }
 
@@ -84,6 +105,8 @@ struct SourceFamilies {
     open: IntGaugeVec,
     ended: IntCounterVec,
     longer: IntCounterVec,
+    redactions: IntCounterVec,
+    rules: IntCounterVec,
 }
 
 /// Names and helps of the counters that have the source as their only label, in the order of [`Metrics::source`].
@@ -122,6 +145,18 @@ impl Metrics {
                 "Events dropped on purpose, by reason",
                 &["source", "reason"],
             ),
+            redactions: counters(
+                &registry,
+                "source_redactions_total",
+                "Secrets replaced in lines before they became documents, by rule",
+                &["source", "rule"],
+            ),
+            rules: counters(
+                &registry,
+                "source_rule_dropped_events_total",
+                "Events dropped by a rule of the configuration, sampled ones included",
+                &["source", "rule"],
+            ),
             longer: counters(
                 &registry,
                 "source_unknown_field_lines_total",
@@ -137,11 +172,23 @@ impl Metrics {
         let info = gauges(&registry, "build_info", "The running version; always 1", &["version"]);
         info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let asked = Mutex::new(AskedFamilies::new(&registry));
-        Self { registry, source, asked }
+        let lookup_reloads = counters(
+            &registry,
+            "lookup_reloads_total",
+            "Changed files that lines are looked up in, by whether they could be used",
+            &["lookup", "result"],
+        );
+        Self { registry, source, lookup_reloads, asked }
     }
 
-    /// The counters of a source.
-    pub fn source(&self, name: &str) -> SourceMetrics {
+    /// The counters of something that lines are looked up in.
+    pub fn lookup(&self, name: &str) -> LookupMetrics {
+        let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
+        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source with rules of these names.
+    pub fn source(&self, name: &str, rules: &[String]) -> SourceMetrics {
         let mut children = self.source.by_source.iter().map(|family| family.with_label_values(&[name]));
         let mut next = || children.next().expect("there is a family for each counter");
         SourceMetrics {
@@ -159,6 +206,9 @@ impl Metrics {
             connections: next(),
             accept_errors: next(),
             dropped_rejects: self.source.dropped.with_label_values(&[name, "reject"]),
+            dropped_by_rules: self.source.dropped.with_label_values(&[name, "rule"]),
+            rules: rules.iter().map(|rule| self.source.rules.with_label_values(&[name, rule])).collect(),
+            redactions: Rule::ALL.iter().map(|rule| self.source.redactions.with_label_values(&[name, rule.label()])).collect(),
             dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
@@ -285,7 +335,7 @@ mod tests {
     #[test]
     fn a_read_is_counted_under_its_source() {
         let metrics = Metrics::new();
-        let source = metrics.source("web");
+        let source = metrics.source("web", &[]);
         let mut tally = Tally::default();
         tally.event(Origin::Alb);
         tally.event(Origin::Reject);

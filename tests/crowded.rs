@@ -39,6 +39,7 @@ fn plan(file: &Path) -> RelayPlan {
         admin: None,
         sources: vec![SourcePlan { tcp, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
+        lookups: Vec::new(),
         id_key: IdKey::PUBLISHED,
     }
 }

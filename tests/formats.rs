@@ -8,12 +8,12 @@ use std::path::Path;
 
 use elbow::batch::BatchBuilder;
 use elbow::elb::Context;
-use elbow::elb::Extras;
 use elbow::elb::Failure;
 use elbow::elb::Parser;
 use elbow::elb::Schema;
 use elbow::elb::Style;
 use elbow::elb::StylePlan;
+use elbow::elb::Treatment;
 use elbow::elb::trim;
 use elbow::json::envelope::Tags;
 use same::same;
@@ -28,7 +28,7 @@ fn parse_as(line: &str, plan: &StylePlan<'_>) -> Result<String, &'static str> {
     let chunk = line.as_bytes();
     let Some((start, end)) = trim(chunk, 0, chunk.len()) else { return Err("empty_line") };
     let style = Style::new(plan);
-    let context = Context { style: &style, only: None, envelope: None, tags: Tags::NONE, extras: Extras::default() };
+    let context = Context { style: &style, only: None, envelope: None, tags: Tags::NONE, treatment: Treatment::default() };
     let mut parser = Parser::default();
     let mut out = BatchBuilder::default();
     match parser.document(chunk, start, end, &context, &mut out) {

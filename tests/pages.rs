@@ -218,7 +218,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
 #[test]
 fn the_metrics_page_lists_every_metric() {
     let metrics = Metrics::new();
-    metrics.source("in").connected();
+    metrics.source("in", &[]).connected();
     let sinks = vec![SinkFigures { name: "out".to_owned(), ..SinkFigures::default() }];
     let text = metrics.render(&Figures { sinks, ..Figures::default() });
     let mut real: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
@@ -246,7 +246,7 @@ fn labels(text: &str, name: &str) -> Vec<String> {
 fn the_metrics_page_lists_every_value_of_a_label() {
     let page = page("docs/metrics.md");
     let metrics = Metrics::new();
-    metrics.source("in").connected();
+    metrics.source("in", &[]).connected();
     let text = metrics.render(&Figures::default());
     for label in ["format", "reason"] {
         for value in text.split(&format!("{label}=\"")).skip(1).filter_map(|rest| rest.split('"').next()) {

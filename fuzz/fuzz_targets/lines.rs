@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use elbow::batch::SourceId;
 use elbow::elb::Schema;
-use elbow::event_id::ArrivalIds;
+use elbow::pipeline::ids::Ids;
 use elbow::event_id::IdKey;
 use elbow::intake::Intake;
 use elbow::metrics::Metrics;
 use elbow::pipeline::feed::LineFeed;
 use elbow::pipeline::parse::LineParser;
-use elbow::pipeline::parse::Look;
+use elbow::pipeline::look::look;
+use elbow::pipeline::lookups::Lookups;
 use elbow::pipeline::plan::Format;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::pool::Pool;
@@ -34,9 +35,9 @@ fuzz_target!(|input: &[u8]| {
         bare: *choice >> 7 == 1,
         ..ParsePlan::plain(format, schema)
     };
-    let look = Look::new(&plan).expect("the fields are few");
-    let ids = ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0);
-    let metrics = Arc::new(Metrics::new().source("fuzz"));
+    let look = look(&plan, IdKey::PUBLISHED, &Lookups::load(&[]).expect("nothing to load")).expect("a look");
+    let ids = Ids::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0);
+    let metrics = Arc::new(Metrics::new().source("fuzz", &[]));
     let mut feed = LineFeed::new(LINE_BYTES_MAX, LineParser::new(&plan, Arc::new(look), ids), SourceId(0), Pool::new(1 << 20), metrics);
     let intake = Intake::new(1 << 30);
     let mut permit = intake.try_admit(1 << 20).expect("memory is free");

@@ -19,12 +19,15 @@ use crate::cli::check::EXIT_CONFIGURATION;
 use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
-use crate::event_id::ArrivalIds;
 use crate::event_id::IdKey;
 use crate::framing::lines::Lines;
 use crate::framing::lines::Whole;
 use crate::json::envelope::Received;
 use crate::pipeline::feed::now;
+use crate::pipeline::ids::Ids;
+use crate::pipeline::look::look;
+use crate::pipeline::lookups::LookupPlan;
+use crate::pipeline::lookups::Lookups;
 use crate::pipeline::parse::LineParser;
 use crate::pipeline::parse::Look;
 use crate::pipeline::plan::ParsePlan;
@@ -44,8 +47,9 @@ pub fn parse(command: &Parse) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
+    let lookups = plan.as_ref().map_or(&[][..], |plan| &plan.relay.lookups);
     let key = plan.as_ref().map_or(IdKey::PUBLISHED, |plan: &Plan| plan.relay.id_key);
-    let mut job = match Job::new(&command.plan(plan.as_ref()), key) {
+    let mut job = match Job::new(&command.plan(plan.as_ref()), lookups, key) {
         Ok(job) => job,
         Err(error) => return usage(&error),
     };
@@ -97,8 +101,9 @@ struct Job {
 }
 
 impl Job {
-    fn new(plan: &ParsePlan, key: IdKey) -> Result<Self, String> {
-        let look = Look::new(plan).map_err(|error| error.to_string())?;
+    fn new(plan: &ParsePlan, lookups: &[LookupPlan], key: IdKey) -> Result<Self, String> {
+        let lookups = Lookups::load(lookups).map_err(|error| error.to_string())?;
+        let look = look(plan, key, &lookups).map_err(|error| error.to_string())?;
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
         Ok(Self { plan: plan.clone(), look: Arc::new(look), key, nonce, files: 0, lines: 0, documents: 0, rejects: 0, quiet: 0 })
@@ -106,7 +111,7 @@ impl Job {
 
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
         let mut input = open(path).map_err(Failure::Input)?;
-        let ids = ArrivalIds::new(self.key, self.nonce, SourceId(0), self.files);
+        let ids = Ids::new(self.key, self.nonce, SourceId(0), self.files);
         self.files += 1;
         let mut run = FileRun {
             name: path.display().to_string(),

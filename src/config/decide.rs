@@ -36,7 +36,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     let sources = source::decide_all(&mut root, overrides, &mut shared);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
     root.finish();
-    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, id_key };
+    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, lookups: Vec::new(), id_key };
     Plan { relay, report: Report::default() }
 }
 

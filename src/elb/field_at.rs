@@ -85,7 +85,10 @@ mod tests {
         check(Kind::Nlb, "request_path", None);
         check(Kind::Alb, "request", Some((12, Part::Whole)));
         check(Kind::Nlb, "request_url", None);
-        check(Kind::Alb, "no_such_field", None);
+        check(Kind::Alb, "request_proto", Some((12, Part::Proto)));
+        for name in ["", "backend_ip", "client", "Type"] {
+            check(Kind::Alb, name, None);
+        }
     }
 
     #[test]

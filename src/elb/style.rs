@@ -104,6 +104,12 @@ impl Style {
         style
     }
 
+    /// Whether documents have a member of this name of their own, whatever their kind.
+    pub fn is_own_member(&self, name: &str) -> bool {
+        const RELAYS: [&str; 5] = ["@timestamp", "@version", "event", "tags", "message"];
+        RELAYS.contains(&name) || Kind::ALL.into_iter().any(|kind| self.has_member(kind, name))
+    }
+
     /// Whether the documents of a kind have a member of this name, or take this field up elsewhere.
     fn has_member(&self, kind: Kind, name: &str) -> bool {
         let by_aws = || {

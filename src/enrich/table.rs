@@ -197,6 +197,8 @@ struct Rows {
 pub struct Table {
     rows: Rows,
     len: usize,
+    /// Names of the members its rows may have.
+    members: Box<[String]>,
     members_bytes_max: usize,
 }
 
@@ -225,7 +227,8 @@ impl Table {
             return Err(TableError::Empty);
         }
         let (key_at, columns) = columns(&record, plan)?;
-        let mut table = Self { rows: Rows::default(), len: 0, members_bytes_max: 0 };
+        let members = columns.iter().map(|column| column.member.clone()).collect();
+        let mut table = Self { rows: Rows::default(), len: 0, members, members_bytes_max: 0 };
         let mut texts: HashSet<Arc<[u8]>> = HashSet::new();
         let mut total = 0_usize;
         let mut room = Vec::new();
@@ -287,6 +290,11 @@ impl Table {
     /// Whether there is none, which never happens: such a file makes no table.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Names of the members its rows may have, in the order of the columns.
+    pub fn members(&self) -> &[String] {
+        &self.members
     }
 
     /// Bytes of the largest members text any lookup can give.

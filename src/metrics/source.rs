@@ -68,6 +68,10 @@ pub struct SourceMetrics {
     pub(super) connections_ended: Vec<IntCounter>,
     pub(super) accept_errors: IntCounter,
     pub(super) longer: LongerLines,
+    pub(super) redactions: Vec<IntCounter>,
+    pub(super) dropped_by_rules: IntCounter,
+    /// One for each rule of the source.
+    pub(super) rules: Vec<IntCounter>,
 }
 
 /// Counters of lines with more fields than are known. Which there are, senders decide; so there are only so many.
@@ -102,6 +106,11 @@ impl SourceMetrics {
             }
         }
         add_all(&self.rejects, &tally.rejects);
+        add_all(&self.redactions, &tally.redactions);
+        if !tally.dropped_by.is_empty() {
+            add_all(&self.rules, &tally.dropped_by);
+            self.dropped_by_rules.inc_by(tally.dropped_by.iter().sum());
+        }
     }
 
     /// The source's name.

@@ -130,19 +130,20 @@ const _: () = assert!(size_of::<Mark>() <= 32, "a mark costs 32 bytes a document
 mod tests {
     use super::*;
     use crate::elb::Schema;
-    use crate::event_id::ArrivalIds;
     use crate::event_id::IdKey;
     use crate::intake::Intake;
     use crate::metrics::Metrics;
-    use crate::pipeline::parse::Look;
+    use crate::pipeline::ids::Ids;
+    use crate::pipeline::look::look;
+    use crate::pipeline::lookups::Lookups;
     use crate::pipeline::plan::Format;
     use crate::pipeline::plan::ParsePlan;
 
     fn feed() -> LineFeed {
         let plan = ParsePlan::plain(Format::Auto, Schema::Aws);
-        let look = Arc::new(Look::new(&plan).expect("no fields"));
-        let parser = LineParser::new(&plan, look, ArrivalIds::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0));
-        LineFeed::new(plan.line_bytes_max, parser, SourceId(0), Pool::new(1 << 20), Arc::new(Metrics::new().source("in")))
+        let look = Arc::new(look(&plan, IdKey::PUBLISHED, &Lookups::load(&[]).expect("nothing to load")).expect("a look"));
+        let parser = LineParser::new(&plan, look, Ids::new(IdKey::PUBLISHED, [0; 12], SourceId(0), 0));
+        LineFeed::new(plan.line_bytes_max, parser, SourceId(0), Pool::new(1 << 20), Arc::new(Metrics::new().source("in", &[])))
     }
 
     /// Bytes held for what a read of this text became, and what was said to be enough.

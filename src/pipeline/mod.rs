@@ -4,6 +4,8 @@ pub mod admin;
 pub mod feed;
 pub mod handling;
 pub mod ids;
+pub mod look;
+pub mod lookups;
 mod object;
 pub mod overview;
 pub mod parse;

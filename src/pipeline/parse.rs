@@ -76,6 +76,16 @@ impl Look {
         Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling })
     }
 
+    /// Whether documents have a member of this name of their own.
+    pub(super) fn has_member(&self, name: &str) -> bool {
+        self.style.is_own_member(name)
+    }
+
+    /// What is done with lines before they are written.
+    pub fn handling(&self) -> &Handling {
+        &self.handling
+    }
+
     /// The same with more fields; of two fields of one name the new one counts.
     fn with(&self, more: Vec<(String, Value)>) -> Result<Self, FieldsError> {
         let mut pairs = self.pairs.clone();
@@ -221,7 +231,7 @@ impl LineParser {
         let treatment = Treatment {
             redactor: handling.redactor.as_ref(),
             rules: handling.rules.as_ref(),
-            enrichment: Some(&***self.enrichment.load()).filter(|enrichment| !enrichment.is_empty()),
+            enrichment: Some(&**self.enrichment.load()).filter(|enrichment| !enrichment.is_empty()),
         };
         let envelope = id.map(|id| Envelope { received, id });
         let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags, treatment };

@@ -20,6 +20,13 @@ use tokio::time::timeout_at;
 use super::admin;
 use super::admin::AdminPlan;
 use super::feed::LineFeed;
+use super::ids::Ids;
+use super::look::LookError;
+use super::look::look;
+use super::lookups::LookupError;
+use super::lookups::LookupPlan;
+use super::lookups::Lookups;
+use super::lookups::keep_fresh;
 use super::overview::Overview;
 use super::parse::LineParser;
 use super::parse::Look;
@@ -28,8 +35,6 @@ use super::pool::Pool;
 use crate::batch::SourceId;
 use crate::buffer::Buffer;
 use crate::buffer::BufferPlan;
-use crate::enrich::fields::FieldsError;
-use crate::event_id::ArrivalIds;
 use crate::event_id::IdKey;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
@@ -59,6 +64,8 @@ pub struct RelayPlan {
     pub sources: Vec<SourcePlan>,
     /// The sinks; at least one.
     pub sinks: Vec<SinkPlan>,
+    /// What lines are looked up in.
+    pub lookups: Vec<LookupPlan>,
     /// The key event ids are computed under.
     pub id_key: IdKey,
 }
@@ -115,14 +122,17 @@ pub enum StartError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The static fields of a source cannot be.
+    /// The documents of a source cannot look so.
     #[error("source {name}: {source}")]
-    Fields {
+    Look {
         /// The source.
         name: String,
-        /// What is wrong with them.
-        source: FieldsError,
+        /// Why.
+        source: LookError,
     },
+    /// A file that lines are looked up in cannot be used.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),
@@ -169,6 +179,7 @@ pub struct Relay {
     source_tasks: JoinSet<()>,
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
+    lookup_task: Option<JoinHandle<()>>,
 }
 
 /// What a source's task needs, opened but not started.
@@ -186,10 +197,13 @@ impl Relay {
     pub async fn start(plan: RelayPlan) -> Result<Self, StartError> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| StartError::Random(error.into()))?;
+        let lookups = plan.lookups;
+        let lookups = tokio::task::spawn_blocking(move || Lookups::load(&lookups)).await.expect("loading does not panic")?;
         let mut open = Vec::new();
         for source in plan.sources {
             let name = source.tcp.name.clone();
-            let look = Look::new(&source.parse).map_err(|source| StartError::Fields { name: name.clone(), source })?;
+            let look =
+                look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
             let listener = open_listener(&format!("source {name}"), &source.tcp.address).await?;
             open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
         }
@@ -212,12 +226,14 @@ impl Relay {
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
+            lookup_task: None,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
         for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
             let (name, state, watch) = (plan.name.clone(), state.clone(), watch.clone());
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
         }
+        relay.keep_lookups_fresh(lookups, &open);
         let pool = Pool::new(POOL_BYTES_MAX);
         let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
@@ -228,18 +244,25 @@ impl Relay {
         Ok(relay)
     }
 
+    fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
+        let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.look.handling().enrichment.clone());
+        let sources = sources.iter().map(uses).collect();
+        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone())));
+    }
+
     fn start_source(
         &mut self,
         source: OpenSource,
         id: SourceId,
-        ids: impl Fn() -> ArrivalIds + Send + Sync + 'static,
+        ids: impl Fn() -> Ids + Send + Sync + 'static,
         pool: &Pool,
         unfinished: &Intake,
     ) {
         let OpenSource { plan: SourcePlan { tcp, parse }, listener, look } = source;
         let address = listener.local_addr().expect("a listener has an address");
         self.sources.push((tcp.name.clone(), address));
-        let metrics = self.overview.metrics.source(&tcp.name);
+        let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
+        let metrics = self.overview.metrics.source(&tcp.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move || {
@@ -337,7 +360,7 @@ impl Relay {
         if dropped > 0 {
             tracing::error!(events = dropped, "events were read but found no room in the buffer before the end: they are lost");
         }
-        if let Some(task) = self.admin_task.take() {
+        for task in [self.admin_task.take(), self.lookup_task.take()].into_iter().flatten() {
             task.abort();
         }
         Ended { undelivered, dropped, failure }
@@ -345,14 +368,9 @@ impl Relay {
 }
 
 /// Makes the ids of each new connection.
-fn ids(
-    key: IdKey,
-    nonce: [u8; 12],
-    source: SourceId,
-    connections: &Arc<AtomicU64>,
-) -> impl Fn() -> ArrivalIds + Send + Sync + 'static {
+fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
     let connections = connections.clone();
-    move || ArrivalIds::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
+    move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
 }
 
 async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {

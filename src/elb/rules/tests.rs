@@ -146,35 +146,8 @@ fn a_field_is_found_where_each_kind_has_it() {
 }
 
 #[test]
-fn fields_have_the_names_of_the_aws_schema() {
-    for (name, place_in_line, part) in [
-        ("type", 0, Part::Whole),
-        ("client:port", 3, Part::Whole),
-        ("client_ip", 3, Part::Ip),
-        ("client_port", 3, Part::Port),
-        ("target_ip", 4, Part::Ip),
-        ("request", 12, Part::Whole),
-        ("request_verb", 12, Part::Verb),
-        ("request_url", 12, Part::Url),
-        ("request_path", 12, Part::Path),
-        ("request_proto", 12, Part::Proto),
-        ("user_agent", 13, Part::Whole),
-    ] {
-        assert_eq!(place(Kind::Alb, name), Some(FieldAt { place: place_in_line, part }), "{name}");
-    }
-    for name in ["", "backend_ip", "client", "Type"] {
-        assert_eq!(place(Kind::Alb, name), None, "{name}");
-    }
-    for kind in Kind::ALL {
-        for name in kind.format().fields.iter().flat_map(|field| field.members()) {
-            assert!(place(kind, name).is_some(), "{kind:?} {name}");
-        }
-    }
-}
-
-#[test]
 fn rules_nobody_can_have_meant_are_refused() {
-    let refused = |plan: RulePlan| Rules::new(vec![plan], &place).expect_err("refused").to_string();
+    let refused = |plan: RulePlan| Rules::new(vec![plan]).expect_err("refused").to_string();
     for test in [equals(&[]), Test::Prefix(vec![]), Test::Suffix(vec![]), Test::Cidr(vec![]), Test::Range { min: 2, max: 1 }] {
         let text = refused(drop_if(vec![when("type", test.clone())]));
         assert_eq!(text, "rule \"a rule\" tests the field \"type\" for nothing that a value could be", "{test:?}");
@@ -182,7 +155,7 @@ fn rules_nobody_can_have_meant_are_refused() {
     let text = refused(drop_if(vec![when("typ", equals(&["h2"]))]));
     assert_eq!(text, "rule \"a rule\" names the field \"typ\", which no kind of line has");
     assert_eq!(refused(drop_if(vec![])), "rule \"a rule\" would drop every line: give it a condition");
-    let many = |count| Rules::new(vec![keep_one_in(2, vec![]); count], &place).map(|_| ()).map_err(|error| error.to_string());
+    let many = |count| Rules::new(vec![keep_one_in(2, vec![]); count]).map(|_| ()).map_err(|error| error.to_string());
     assert_eq!(many(64), Ok(()));
     assert_eq!(many(65), Err("65 rules are more than 64".to_owned()));
 }
@@ -243,7 +216,7 @@ proptest::proptest! {
         let line: Vec<(&str, &str)> = FIELDS.into_iter().zip(values).collect();
         let holds = |condition: &ConditionPlan| {
             let value = line.iter().find(|(name, _)| condition.field == *name).map_or("-", |(_, value)| *value);
-            place(kind, &condition.field).is_some() && read(&condition.test, value) != condition.negate
+            kind.format().find(&condition.field).is_some() && read(&condition.test, value) != condition.negate
         };
         let first = plans.iter().position(|plan| plan.conditions.iter().all(holds));
         let want = match first.map(|rule| (rule, plans[rule].action)) {
