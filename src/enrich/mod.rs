@@ -6,4 +6,5 @@ pub mod fields;
 pub mod geo;
 pub mod members;
 pub mod table;
+mod table_error;
 pub mod url;
