@@ -215,7 +215,7 @@ fn port_number(text: &[u8]) -> Option<u16> {
 /// Appends the parts as members text under the names that ECS has below `url`, without `original` and `full`: `scheme`,
 /// `domain`, `path`, `query`, `fragment`, `extension`, `username`, `password`, and `port` as a number.
 ///
-/// Parts that are absent or empty are left out. Takes at most six times the URL's bytes and 140 more; about 60 ns for
+/// Parts that are absent or empty are left out. Takes at most six times the URL's bytes and 140 more; about 45 ns for
 /// 100 bytes without anything to escape.
 ///
 /// # Panics
