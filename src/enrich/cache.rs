@@ -16,9 +16,9 @@ use quick_cache::sync::DefaultLifecycle;
 /// Parts with a lock each: enough that the workers of a large machine rarely meet in one.
 const PARTS: usize = 32;
 
-/// Bytes an entry takes besides its key's and its answer's text: the slot with its share of free ones, and what the
-/// allocator keeps beside two blocks.
-const ENTRY_BYTES: usize = 128;
+/// Bytes an entry takes besides its key's and its answer's text: twice a slot of 54, by the formula quick_cache gives for
+/// its tables, the counts beside the answer, and what the allocator rounds up.
+const ENTRY_BYTES: usize = 160;
 
 /// How many bytes a key has elsewhere than in its slot.
 pub(crate) trait KeyBytes {
