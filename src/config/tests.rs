@@ -338,7 +338,7 @@ fn mistakes_in_a_source() {
     check_source("idle_timeout = 5", 16, "source.idle_timeout", "a duration needs a unit");
     check_source("idle_timeout = '1ms'", 16, "source.idle_timeout", "allowed: 1s to 1d");
     check_source("format = 'abl'", 10, "source.format", "did you mean \"alb\"?");
-    check_source("schema = 'ecs'", 10, "source.schema", "not available yet");
+    check_source("schema = 'esc'", 10, "source.schema", "did you mean \"ecs\"?");
     check_source("confirm = 'close'", 11, "source.confirm", "not available yet");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "allowed: \"tag\" or \"drop\"");
     check_source("tls = { cert = 'x' }", 1, "source.tls", "not available yet");

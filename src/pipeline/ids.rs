@@ -34,7 +34,7 @@ impl Ids {
     }
 
     /// From here on lines are those of this object; the next has this number.
-    pub(super) fn from_object(&mut self, bucket: &str, object_key: &str, etag: &str, line: u64) {
+    pub(super) fn begin_object(&mut self, bucket: &str, object_key: &str, etag: &str, line: u64) {
         self.object = Some(SourceIds::new(self.key, NO_TENANT, bucket, object_key, etag, line));
         self.lines = 0;
     }
@@ -87,8 +87,8 @@ mod tests {
     #[test]
     fn lines_of_an_object_have_the_ids_of_their_numbers_wherever_the_sender_begins() {
         let (mut whole, mut rest) = (ids(1), ids(2));
-        whole.from_object("bucket", "key", "etag", 1);
-        rest.from_object("bucket", "key", "\"etag\"", 3);
+        whole.begin_object("bucket", "key", "etag", 1);
+        rest.begin_object("bucket", "key", "\"etag\"", 3);
         let mut of_whole = Vec::new();
         for line in [&b"a"[..], b"b", b"c", b"c"] {
             whole.count_line();

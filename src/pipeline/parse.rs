@@ -356,7 +356,7 @@ impl LineParser {
             match object.named() {
                 Ok(name) => {
                     if let Some(etag) = &object.etag {
-                        self.ids.from_object(name.bucket, name.key, etag, object.line);
+                        self.ids.begin_object(name.bucket, name.key, etag, object.line);
                     }
                     // What the sender says in so many words counts more than what the key says.
                     let mut all = object::fields(&name, self.look.style.schema());
