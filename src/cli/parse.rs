@@ -25,11 +25,11 @@ use crate::framing::lines::Whole;
 use crate::json::envelope::Received;
 use crate::pipeline::feed::now;
 use crate::pipeline::ids::Ids;
+use crate::pipeline::look::Look;
 use crate::pipeline::look::look;
 use crate::pipeline::lookups::LookupPlan;
 use crate::pipeline::lookups::Lookups;
 use crate::pipeline::parse::LineParser;
-use crate::pipeline::parse::Look;
 use crate::pipeline::plan::ParsePlan;
 
 /// Exit status when some lines were rejected.
