@@ -151,6 +151,8 @@ fn user_information() {
     check("https://u;token=a@h/", &[(Rule::Userinfo, "u;token=a")]);
     check("https://u;token=@h/", &[(Rule::Userinfo, "u;token=")]);
     check("https://h;token=a", &[(Rule::Token, "a")]);
+    check("ftp://u;token=a?x=ftp://u;b@h", &[(Rule::Token, "a?x=ftp://u")]);
+    check("ftp://u@a;token=c?;d@h", &[(Rule::Userinfo, "u"), (Rule::Token, "c?")]);
     check(&format!("https://x:{JWT}@h/"), &[(Rule::Userinfo, &format!("x:{JWT}"))]);
     check("https://@h https://h/@u //u@h a@b mailto:a@b", &[]);
     check("https://REDACTED@h https://REDACTED:REDACTED@h", &[(Rule::Userinfo, "REDACTED:REDACTED")]);
@@ -377,6 +379,9 @@ mod plain {
     fn userinfo(text: &[u8], scheme: usize) -> Option<Finding> {
         let start = scheme + 3;
         let authority = text.get(start..)?.split(|byte| b"/?# \"".contains(byte)).next()?;
+        let signs = ["=REDACTED", "3DREDACTED", "3dREDACTED"];
+        let stops = |at: &usize| signs.iter().any(|sign| authority[*at..].starts_with(sign.as_bytes()));
+        let authority = &authority[..(0..authority.len()).find(stops).unwrap_or(authority.len())];
         let end = start + authority.iter().rposition(|&byte| byte == b'@')?;
         (text[scheme..].starts_with(b"://") && end > start).then_some(Finding { start, end, rule: Rule::Userinfo })
     }
