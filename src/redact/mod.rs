@@ -128,7 +128,7 @@ const HASH_DOMAIN: &[u8; 32] = b"elbow redacted secret, version 1";
 /// The shortest text with a secret in it: a name of one letter, `=`, and one byte.
 const TEXT_BYTES_MIN: usize = 3;
 
-/// Knows which names are sensitive and what is written in a secret's place. Built once; about 20 KiB.
+/// Knows which names are sensitive and what is written in a secret's place. Built once; about 16 KiB.
 pub struct Redactor {
     replacement: Replacement,
     names: Names,

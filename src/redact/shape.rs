@@ -55,7 +55,10 @@ pub(super) fn jwt(text: &[u8], floor: usize, start: usize) -> Option<Finding> {
         (ends[parts], lengths[parts]) = (at + length, length);
         parts += 1;
         at += length;
-        // Another part can only matter if this one can be what it must be.
+        // Another part can only matter if this one can be what it must be. What has been replaced is no part of a token.
+        if text[ends[parts - 1] - length..].starts_with(MASK) && length == MASK.len() {
+            return None;
+        }
         if text.get(at) != Some(&b'.') || lengths[0] < HEADER_MIN {
             break;
         }

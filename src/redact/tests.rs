@@ -170,6 +170,7 @@ fn shapes_of_tokens_and_keys() {
     check("/eyJhbGci.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N", &[]);
     let encrypted = "eyJhbGciOiJkaXIifQ..48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.XFBoMYUZodetZdvT";
     check(&format!("/{encrypted}.x"), &[(Rule::Jwt, encrypted)]);
+    check("/eyJhbGciOiJkaXIifQ.a.b.REDACTED.XFBoMYUZodetZdvT", &[]);
     check(&format!("/{AKIA}/"), &[(Rule::AccessKey, AKIA)]);
     check(
         &format!("?x={AKIA}%2F20240301&y=%2FASIAIOSFODNN7EXAMPLE"),
@@ -391,18 +392,31 @@ mod plain {
         escaped || start == 0 || !(text[start - 1].is_ascii_alphanumeric() || more.contains(&text[start - 1]))
     }
 
+    fn says_none(header: &[u8]) -> bool {
+        const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let values = header.iter().take(256).map(|&digit| DIGITS.find(char::from(digit)).expect("a digit"));
+        let bits: Vec<usize> = values.flat_map(|value| (0..6).rev().map(move |bit| value >> bit & 1)).collect();
+        let bytes = bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | *bit) as u8);
+        let text: String = bytes.map(char::from).collect();
+        text.to_ascii_lowercase().contains("\"none\"")
+    }
+
     fn jwt(text: &[u8], start: usize) -> Option<Finding> {
         let digit = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
         let run: Vec<u8> = text[start..].iter().copied().take_while(|byte| digit(byte) || *byte == b'.').collect();
         let parts: Vec<&[u8]> = run.split(|&byte| byte == b'.').collect();
         let ends = |count: usize| start + parts[..count].iter().map(|part| part.len() + 1).sum::<usize>() - 1;
-        if !run.starts_with(b"eyJ") || !edge(text, start, b"-_") || parts.len() < 3 || parts[0].len() < 10 {
+        if !run.starts_with(b"eyJ")
+            || !edge(text, start, b"-_")
+            || parts.len() < 3
+            || parts[0].len() < 10
+            || parts.iter().take(5).any(|part| part == b"REDACTED")
+        {
             return None;
         }
         let end = if parts.len() >= 5 && !parts[2].is_empty() && !parts[3].is_empty() && parts[4].len() >= 16 {
             ends(5)
-        } else if parts[1].len() >= 2 && (parts[2].len() >= 16 || parts[2].is_empty() && run.starts_with(b"eyJhbGciOiJub25lIn0."))
-        {
+        } else if parts[1].len() >= 2 && (parts[2].len() >= 16 || parts[2].is_empty() && says_none(parts[0])) {
             ends(3)
         } else {
             return None;
@@ -424,12 +438,8 @@ mod plain {
         let mut all = Vec::new();
         for at in 0..text.len() {
             all.extend((0..3).filter_map(|depth| parameter(extra, text, at, depth)));
-            all.extend(
-                [userinfo(text, at), jwt(text, at), access_key(text, at)]
-                    .into_iter()
-                    .flatten()
-                    .map(|finding| (finding.start, finding)),
-            );
+            all.extend(userinfo(text, at).map(|finding| (at, finding)));
+            all.extend([jwt(text, at), access_key(text, at)].into_iter().flatten().map(|finding| (at, finding)));
         }
         all.retain(|(_, finding)| &text[finding.start..finding.end] != b"REDACTED");
         all.sort_by_key(|(from, finding)| (*from, Reverse(finding.end), finding.rule));
