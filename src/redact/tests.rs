@@ -151,6 +151,8 @@ fn user_information() {
     check("https://u;token=a@h/", &[(Rule::Userinfo, "u;token=a")]);
     check("https://u;token=@h/", &[(Rule::Userinfo, "u;token=")]);
     check("https://h;token=a", &[(Rule::Token, "a")]);
+    check("https://u@token=a", &[(Rule::Userinfo, "u"), (Rule::Token, "a")]);
+    check(&format!("https://u:p@{}token=a", "-".repeat(116)), &[(Rule::Userinfo, "u:p"), (Rule::Token, "a")]);
     check("ftp://u;token=a?x=ftp://u;b@h", &[(Rule::Token, "a?x=ftp://u")]);
     check("ftp://u@a;token=c?;d@h", &[(Rule::Userinfo, "u"), (Rule::Token, "c?")]);
     check(&format!("https://x:{JWT}@h/"), &[(Rule::Userinfo, &format!("x:{JWT}"))]);
@@ -345,9 +347,9 @@ mod plain {
         rule
     }
 
-    fn parameter(extra: &[&str], text: &[u8], sign: usize, depth: usize) -> Option<(usize, Finding)> {
+    fn parameter(extra: &[&str], text: &[u8], floor: usize, sign: usize, depth: usize) -> Option<(usize, Finding)> {
         let start = sign + stands(text, sign, b'=', depth)?;
-        let region = sign.saturating_sub(128);
+        let region = sign.saturating_sub(128).max(floor);
         let mut name = (region, b' ');
         for at in region..sign {
             for (byte, depth) in b"?&;#= \"/".iter().flat_map(|&byte| (0..3).map(move |depth| (byte, depth))) {
@@ -435,21 +437,21 @@ mod plain {
 
     /// Every finding under a mask.
     pub(super) fn find(extra: &[&str], text: &[u8]) -> Vec<Finding> {
-        let mut all = Vec::new();
-        for at in 0..text.len() {
-            all.extend((0..3).filter_map(|depth| parameter(extra, text, at, depth)));
-            all.extend(userinfo(text, at).map(|finding| (at, finding)));
-            all.extend([jwt(text, at), access_key(text, at)].into_iter().flatten().map(|finding| (at, finding)));
-        }
-        all.retain(|(_, finding)| &text[finding.start..finding.end] != b"REDACTED");
-        all.sort_by_key(|(from, finding)| (*from, Reverse(finding.end), finding.rule));
         let mut found: Vec<Finding> = Vec::new();
-        for (from, finding) in all {
-            if found.last().is_none_or(|last| last.end <= from) {
-                found.push(finding);
+        loop {
+            let floor = found.last().map_or(0, |last| last.end);
+            let mut all = Vec::new();
+            for at in floor..text.len() {
+                all.extend((0..3).filter_map(|depth| parameter(extra, text, floor, at, depth)));
+                all.extend(userinfo(text, at).map(|finding| (at, finding)));
+                all.extend([jwt(text, at), access_key(text, at)].into_iter().flatten().map(|finding| (at, finding)));
+            }
+            all.retain(|(_, finding)| &text[finding.start..finding.end] != b"REDACTED");
+            match all.into_iter().min_by_key(|(from, finding)| (*from, Reverse(finding.end), finding.rule)) {
+                Some((_, finding)) => found.push(finding),
+                None => return found,
             }
         }
-        found
     }
 }
 
