@@ -4,8 +4,11 @@ use std::fmt::Write;
 
 use crate::support::Draw;
 
+/// Makes so many lines.
+type Make = fn(usize) -> Vec<u8>;
+
 /// A kind of log by its word, and the lines of it.
-pub(crate) const KINDS: [(&str, fn(usize) -> Vec<u8>); 5] = [
+pub(crate) const KINDS: [(&str, Make); 5] = [
     ("alb", crate::support::alb_lines),
     ("classic", classic_lines),
     ("nlb", nlb_lines),

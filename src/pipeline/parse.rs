@@ -63,6 +63,8 @@ pub struct LineParser {
     element: Scan,
     ids: Ids,
     identity: Identity,
+    /// Whether the lines come from a load balancer's log, so that one of no known kind is a failure and no mere text.
+    is_log: bool,
     /// The id of a line whose bytes are being repaired, computed from what they were.
     raw_id: Option<EventId>,
     enrichment: CachedEnrichment,
@@ -91,6 +93,7 @@ impl LineParser {
             element: Scan::new(),
             ids,
             identity: plan.identity,
+            is_log: false,
             raw_id: None,
             secrets: Vec::new(),
             redacted: Vec::new(),
@@ -228,7 +231,9 @@ impl LineParser {
                 self.tally.control += 1;
                 return;
             }
-            Failure::Unknown if self.format == Format::Auto => return self.plain(chunk, start, end, tags, received, out),
+            Failure::Unknown if self.format == Format::Auto && !self.is_log => {
+                return self.plain(chunk, start, end, tags, received, out);
+            }
             Failure::Unknown => self.elb.unknown(chunk, start, end),
         };
         // A line of JSON where only one kind of log line is allowed is just another unknown line.
@@ -299,6 +304,7 @@ impl LineParser {
         let Some(taken) = preamble::take(line, &self.look, &mut self.ids) else { return false };
         self.tally.preambles += 1;
         self.tally.preamble_members_ignored += taken.ignored;
+        self.is_log = taken.is_log;
         self.look = taken.look.map_or_else(|| self.look.clone(), Arc::new);
         true
     }
@@ -380,3 +386,6 @@ fn splice_object(
         Some(envelope) => splice::splice(scan, chunk, &envelope, &look.fields, tags, out).timestamp_renamed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::ids::Ids;
 use super::look::Look;
 use super::object;
+use crate::elb::object_key::ObjectKey;
 use crate::elb::object_key::ObjectName;
 use crate::elb::object_key::ObjectNameError;
 
@@ -57,6 +58,8 @@ const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "mes
 pub(super) struct Taken {
     /// How documents look from here on, where that is new.
     pub(super) look: Option<Look>,
+    /// Whether the lines are those of a load balancer's log, by the name of their object.
+    pub(super) is_log: bool,
     /// Members that were not taken.
     pub(super) ignored: u64,
 }
@@ -64,9 +67,11 @@ pub(super) struct Taken {
 /// Has a connection's ids and look follow its preamble; `None`: the line is none.
 pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
     let Preamble { mut fields, object, mut ignored } = read(line)?;
+    let mut is_log = false;
     if let Some(object) = &object {
         match object.named() {
             Ok(name) => {
+                is_log = ObjectKey::parse(name.key).is_some();
                 if let Some(etag) = &object.etag {
                     ids.begin_object(name.bucket, name.key, etag, object.line);
                 }
@@ -90,7 +95,7 @@ pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
         count += 1;
         tracing::warn!(%error, "the fields of a connection's preamble are ignored");
     });
-    Some(Taken { look: look.ok(), ignored: count })
+    Some(Taken { look: look.ok(), is_log, ignored: count })
 }
 
 /// Bytes of fields as members of a document, or a few more.
