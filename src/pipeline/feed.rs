@@ -85,7 +85,7 @@ impl LineFeed {
                 format = kind.label(),
                 tokens,
                 known = kind.format().fields.len(),
-                "lines have more fields than are known; they are kept in unknown_fields"
+                "lines have more fields than are known: AWS has added some"
             );
         }
     }
