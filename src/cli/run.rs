@@ -25,7 +25,7 @@ use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
-use crate::pipeline::relay::StartError;
+use crate::pipeline::start_error::StartError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
 
