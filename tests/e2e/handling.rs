@@ -231,10 +231,16 @@ fn the_key_of_an_object_gives_fields_in_each_schema() {
     let relay = Relay::to_stdout().source("schema = \"ecs\"").start();
     send(relay.lines, object(1) + &alb(1));
     let document = &relay.writes(1)[0];
-    assert_eq!((&document["cloud"]["account"]["id"], &document["cloud"]["region"]), (&"123456789012".into(), &"eu-west-1".into()));
+    assert_eq!(
+        (&document["cloud"]["account"]["id"], &document["cloud"]["region"]),
+        (&"123456789012".into(), &"eu-west-1".into())
+    );
     assert_eq!(document["cloud"]["provider"], "aws", "they join what is there");
     assert_eq!(document["aws"]["elb"]["name"], "app/web/0123456789abcdef");
-    assert_eq!((&document["aws"]["elb"]["log"]["kind"], &document["aws"]["s3"]["bucket"]["name"]), (&"alb".into(), &"logs".into()));
+    assert_eq!(
+        (&document["aws"]["elb"]["log"]["kind"], &document["aws"]["s3"]["bucket"]["name"]),
+        (&"alb".into(), &"logs".into())
+    );
     relay.stop().cleanly();
 }
 
@@ -269,7 +275,11 @@ fn a_field_that_nobody_knows_is_counted_by_shape_and_told_once_without_what_it_s
     assert_eq!((&documents[0]["unknown_fields"][0], documents[3].get("unknown_fields")), (&"brand-new-value".into(), None));
     let metrics = relay.metrics();
     assert_eq!(metrics.sum("source_unknown_field_lines_total"), 3);
-    assert_eq!(metrics.sum_where("source_unknown_field_lines_total", "format=\"alb\",source=\"in\",tokens=\"35\""), 3, "{metrics}");
+    assert_eq!(
+        metrics.sum_where("source_unknown_field_lines_total", "format=\"alb\",source=\"in\",tokens=\"35\""),
+        3,
+        "{metrics}"
+    );
     let ended = relay.stop().cleanly();
     let told: Vec<&Value> = ended.log.iter().filter(|entry| entry["tokens"] == 35).collect();
     assert_eq!(told.len(), 1, "{}", ended.log_text);
