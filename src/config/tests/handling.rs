@@ -35,7 +35,7 @@ fn secrets_are_masked_unless_somebody_says_otherwise() {
     ] {
         assert_eq!(parse(KEY, source).redact, want, "{source}");
     }
-    let built_in = load(&BUILT_IN, &Overrides::default(), &|_| None).unwrap();
+    let built_in = load(&BUILT_IN, &Overrides::default(), &|_| None).expect("the built-in text is good");
     assert_eq!(built_in.relay.sources[0].parse.redact, Redact::Mask);
     assert_eq!(parse("", "redact_names = ['Order-No', 'x']").redact_names, ["Order-No", "x"]);
 }
@@ -113,7 +113,7 @@ fn rules_reach_the_sources_they_are_for_in_order() {
     let names = |at: usize| -> Vec<&str> { plan.relay.sources[at].parse.rules.iter().map(|rule| rule.name.as_str()).collect() };
     assert_eq!((names(0), names(1)), (vec!["errors", "health"], vec!["errors", "other"]));
     let condition = |field: &str, test, negate| ConditionPlan { field: field.to_owned(), test, negate };
-    let networks = ["10.0.0.0/8", "2001:db8::1/128"].map(|network| network.parse().unwrap()).to_vec();
+    let networks = ["10.0.0.0/8", "2001:db8::1/128"].map(|network| network.parse().expect("a network")).to_vec();
     let want = RulePlan {
         name: "health".to_owned(),
         conditions: vec![
@@ -129,7 +129,7 @@ fn rules_reach_the_sources_they_are_for_in_order() {
     assert_eq!(first.action, Action::KeepOneIn(NonZeroU32::MIN));
     let last = &plan.relay.sources[1].parse.rules[1];
     assert_eq!(last.conditions[0].test, Test::Equals(vec!["logs.example".to_owned()]));
-    assert_eq!(last.action, Action::KeepOneIn(NonZeroU32::new(100).unwrap()));
+    assert_eq!(last.action, Action::KeepOneIn(NonZeroU32::new(100).expect("not zero")));
     let shown = plan.to_string();
     for words in ["[[rule]] health", "client_ip not cidr 10.0.0.0/8, 2001:db8::1", "elb_status_code range 500-599"] {
         assert!(shown.contains(words), "{words}: {shown}");
