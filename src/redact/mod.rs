@@ -128,7 +128,7 @@ const HASH_DOMAIN: &[u8; 32] = b"elbow redacted secret, version 1";
 /// The shortest text with a secret in it: a name of one letter, `=`, and one byte.
 const TEXT_BYTES_MIN: usize = 3;
 
-/// Knows which names are sensitive and what is written in a secret's place. Built once; about 20 KiB.
+/// Knows which names are sensitive and what is written in a secret's place. Built once; about 16 KiB.
 pub struct Redactor {
     replacement: Replacement,
     names: Names,
@@ -221,10 +221,11 @@ impl Redactor {
             // A parameter whose sign of equality is part of a secret is part of it, too.
             return;
         }
+        let decided = progress.decided;
         let finding = match text[at] {
-            b'=' => self.parameter(text, start, at, at + 1, Depth::Plain),
+            b'=' => self.parameter(text, decided, at, at + 1, Depth::Plain),
             b'3' => match Depth::of_sign(text, start, at) {
-                Some((depth, sign)) => self.parameter(text, start, sign, at + 2, depth),
+                Some((depth, sign)) => self.parameter(text, decided.min(sign), sign, at + 2, depth),
                 None => None,
             },
             b'@' => return self.sign_in(text, at, progress, found),
@@ -247,9 +248,10 @@ impl Redactor {
         }
     }
 
-    /// The value at `value` of the parameter whose sign of equality starts at `sign`.
-    fn parameter(&self, text: &[u8], start: usize, sign: usize, value: usize, depth: Depth) -> Option<Finding> {
-        let name = params::name(text, start, sign)?;
+    /// The value at `value` of the parameter whose sign of equality starts at `sign`. A secret before `floor` is no part of
+    /// its name.
+    fn parameter(&self, text: &[u8], floor: usize, sign: usize, value: usize, depth: Depth) -> Option<Finding> {
+        let name = params::name(text, floor, sign)?;
         let rule = self.names.rule(&text[name.start..sign])?;
         let end = params::value_end(text, value, depth, name.in_path && rule == Rule::Session);
         (end > value).then_some(Finding { start: value, end, rule })

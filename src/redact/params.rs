@@ -64,7 +64,7 @@ pub(super) struct Name {
     pub(super) in_path: bool,
 }
 
-/// The name before the sign of equality at `sign`. It starts at the beginning of the text or behind a delimiter, however
+/// The name before the sign of equality at `sign`. It starts at `start` or behind a delimiter, however
 /// often that is encoded, and another sign of equality is one. `None` behind a slash, where it is part of a path.
 pub(super) fn name(text: &[u8], start: usize, sign: usize) -> Option<Name> {
     let floor = start.max(sign.saturating_sub(NAME_BYTES_MAX));

@@ -4,6 +4,7 @@
 //! its shape needs.
 
 use super::Finding;
+use super::MASK;
 use super::Rule;
 
 /// `eyJ` and seven more: `{"a":1}`, the shortest object with a member, has ten digits. Frameworks sign cookies of this
@@ -24,13 +25,19 @@ const ACCESS_KEY_REST: usize = 16;
 
 /// The user information around `at`: what stands between `://` and the last `@` before the authority ends, if `at` lies in
 /// between. Nothing before `floor` counts.
+///
+/// The value of a parameter that has been replaced ends an authority, too: what stood there may have held its end.
 pub(super) fn userinfo(text: &[u8], floor: usize, at: usize) -> Option<Finding> {
     let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#' | b' ' | b'"');
     let before = &text[floor..at];
-    let start = floor + before.iter().rposition(ends).map(|last| last + 1).filter(|&start| before[..start].ends_with(b"://"))?;
-    let authority = text[at..].iter().position(ends).map_or(text.len(), |length| at + length);
-    let end = at + text[at..authority].iter().rposition(|&byte| byte == b'@')?;
-    (end > start).then_some(Finding { start, end, rule: Rule::Userinfo })
+    let start = before.iter().rposition(ends).map(|last| last + 1).filter(|&start| before[..start].ends_with(b"://"))? + floor;
+    let length = text[start..].iter().position(ends).unwrap_or(text.len() - start);
+    let authority = &text[start..start + length];
+    let replaced = |at: &usize| matches!(authority[..*at], [.., b'='] | [.., b'3', b'D' | b'd']);
+    let mut masks = authority.windows(MASK.len()).enumerate().filter(|(_, part)| *part == MASK).map(|(at, _)| at);
+    let length = masks.find(replaced).unwrap_or(length);
+    let end = start + authority[..length].iter().rposition(|&byte| byte == b'@')?;
+    (end > start && end >= at).then_some(Finding { start, end, rule: Rule::Userinfo })
 }
 
 /// The JSON Web Token at `start`: three parts (RFC 7515), the last of which may be empty if nothing signs it (RFC 7519,
@@ -48,7 +55,10 @@ pub(super) fn jwt(text: &[u8], floor: usize, start: usize) -> Option<Finding> {
         (ends[parts], lengths[parts]) = (at + length, length);
         parts += 1;
         at += length;
-        // Another part can only matter if this one can be what it must be.
+        // Another part can only matter if this one can be what it must be. What has been replaced is no part of a token.
+        if text[ends[parts - 1] - length..].starts_with(MASK) && length == MASK.len() {
+            return None;
+        }
         if text.get(at) != Some(&b'.') || lengths[0] < HEADER_MIN {
             break;
         }

@@ -151,6 +151,10 @@ fn user_information() {
     check("https://u;token=a@h/", &[(Rule::Userinfo, "u;token=a")]);
     check("https://u;token=@h/", &[(Rule::Userinfo, "u;token=")]);
     check("https://h;token=a", &[(Rule::Token, "a")]);
+    check("https://u@token=a", &[(Rule::Userinfo, "u"), (Rule::Token, "a")]);
+    check(&format!("https://u:p@{}token=a", "-".repeat(116)), &[(Rule::Userinfo, "u:p"), (Rule::Token, "a")]);
+    check("ftp://u;token=a?x=ftp://u;b@h", &[(Rule::Token, "a?x=ftp://u")]);
+    check("ftp://u@a;token=c?;d@h", &[(Rule::Userinfo, "u"), (Rule::Token, "c?")]);
     check(&format!("https://x:{JWT}@h/"), &[(Rule::Userinfo, &format!("x:{JWT}"))]);
     check("https://@h https://h/@u //u@h a@b mailto:a@b", &[]);
     check("https://REDACTED@h https://REDACTED:REDACTED@h", &[(Rule::Userinfo, "REDACTED:REDACTED")]);
@@ -168,6 +172,7 @@ fn shapes_of_tokens_and_keys() {
     check("/eyJhbGci.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N", &[]);
     let encrypted = "eyJhbGciOiJkaXIifQ..48V1_ALb6US04U3b.5eym8TW_c8SuK0lt.XFBoMYUZodetZdvT";
     check(&format!("/{encrypted}.x"), &[(Rule::Jwt, encrypted)]);
+    check("/eyJhbGciOiJkaXIifQ.a.b.REDACTED.XFBoMYUZodetZdvT", &[]);
     check(&format!("/{AKIA}/"), &[(Rule::AccessKey, AKIA)]);
     check(
         &format!("?x={AKIA}%2F20240301&y=%2FASIAIOSFODNN7EXAMPLE"),
@@ -342,9 +347,9 @@ mod plain {
         rule
     }
 
-    fn parameter(extra: &[&str], text: &[u8], sign: usize, depth: usize) -> Option<(usize, Finding)> {
+    fn parameter(extra: &[&str], text: &[u8], floor: usize, sign: usize, depth: usize) -> Option<(usize, Finding)> {
         let start = sign + stands(text, sign, b'=', depth)?;
-        let region = sign.saturating_sub(128);
+        let region = sign.saturating_sub(128).max(floor);
         let mut name = (region, b' ');
         for at in region..sign {
             for (byte, depth) in b"?&;#= \"/".iter().flat_map(|&byte| (0..3).map(move |depth| (byte, depth))) {
@@ -377,6 +382,9 @@ mod plain {
     fn userinfo(text: &[u8], scheme: usize) -> Option<Finding> {
         let start = scheme + 3;
         let authority = text.get(start..)?.split(|byte| b"/?# \"".contains(byte)).next()?;
+        let signs = ["=REDACTED", "3DREDACTED", "3dREDACTED"];
+        let stops = |at: &usize| signs.iter().any(|sign| authority[*at..].starts_with(sign.as_bytes()));
+        let authority = &authority[..(0..authority.len()).find(stops).unwrap_or(authority.len())];
         let end = start + authority.iter().rposition(|&byte| byte == b'@')?;
         (text[scheme..].starts_with(b"://") && end > start).then_some(Finding { start, end, rule: Rule::Userinfo })
     }
@@ -386,18 +394,31 @@ mod plain {
         escaped || start == 0 || !(text[start - 1].is_ascii_alphanumeric() || more.contains(&text[start - 1]))
     }
 
+    fn says_none(header: &[u8]) -> bool {
+        const DIGITS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let values = header.iter().take(256).map(|&digit| DIGITS.find(char::from(digit)).expect("a digit"));
+        let bits: Vec<usize> = values.flat_map(|value| (0..6).rev().map(move |bit| value >> bit & 1)).collect();
+        let bytes = bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | *bit) as u8);
+        let text: String = bytes.map(char::from).collect();
+        text.to_ascii_lowercase().contains("\"none\"")
+    }
+
     fn jwt(text: &[u8], start: usize) -> Option<Finding> {
         let digit = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_';
         let run: Vec<u8> = text[start..].iter().copied().take_while(|byte| digit(byte) || *byte == b'.').collect();
         let parts: Vec<&[u8]> = run.split(|&byte| byte == b'.').collect();
         let ends = |count: usize| start + parts[..count].iter().map(|part| part.len() + 1).sum::<usize>() - 1;
-        if !run.starts_with(b"eyJ") || !edge(text, start, b"-_") || parts.len() < 3 || parts[0].len() < 10 {
+        if !run.starts_with(b"eyJ")
+            || !edge(text, start, b"-_")
+            || parts.len() < 3
+            || parts[0].len() < 10
+            || parts.iter().take(5).any(|part| part == b"REDACTED")
+        {
             return None;
         }
         let end = if parts.len() >= 5 && !parts[2].is_empty() && !parts[3].is_empty() && parts[4].len() >= 16 {
             ends(5)
-        } else if parts[1].len() >= 2 && (parts[2].len() >= 16 || parts[2].is_empty() && run.starts_with(b"eyJhbGciOiJub25lIn0."))
-        {
+        } else if parts[1].len() >= 2 && (parts[2].len() >= 16 || parts[2].is_empty() && says_none(parts[0])) {
             ends(3)
         } else {
             return None;
@@ -416,25 +437,21 @@ mod plain {
 
     /// Every finding under a mask.
     pub(super) fn find(extra: &[&str], text: &[u8]) -> Vec<Finding> {
-        let mut all = Vec::new();
-        for at in 0..text.len() {
-            all.extend((0..3).filter_map(|depth| parameter(extra, text, at, depth)));
-            all.extend(
-                [userinfo(text, at), jwt(text, at), access_key(text, at)]
-                    .into_iter()
-                    .flatten()
-                    .map(|finding| (finding.start, finding)),
-            );
-        }
-        all.retain(|(_, finding)| &text[finding.start..finding.end] != b"REDACTED");
-        all.sort_by_key(|(from, finding)| (*from, Reverse(finding.end), finding.rule));
         let mut found: Vec<Finding> = Vec::new();
-        for (from, finding) in all {
-            if found.last().is_none_or(|last| last.end <= from) {
-                found.push(finding);
+        loop {
+            let floor = found.last().map_or(0, |last| last.end);
+            let mut all = Vec::new();
+            for at in floor..text.len() {
+                all.extend((0..3).filter_map(|depth| parameter(extra, text, floor, at, depth)));
+                all.extend(userinfo(text, at).map(|finding| (at, finding)));
+                all.extend([jwt(text, at), access_key(text, at)].into_iter().flatten().map(|finding| (at, finding)));
+            }
+            all.retain(|(_, finding)| &text[finding.start..finding.end] != b"REDACTED");
+            match all.into_iter().min_by_key(|(from, finding)| (*from, Reverse(finding.end), finding.rule)) {
+                Some((_, finding)) => found.push(finding),
+                None => return found,
             }
         }
-        found
     }
 }
 
