@@ -8,8 +8,9 @@ use elbow::elb::tokens::Attempt;
 use elbow::elb::tokens::PLACES;
 use elbow::elb::tokens::Tokens;
 
-/// Where each token stands, and whether it has quotes. Behind the places that is taken from the byte before it.
-fn listed(tokens: &Tokens, chunk: &[u8]) -> Vec<(usize, usize, bool)> {
+/// Where each token of a line that ends at `end` stands, and whether it has quotes. Behind the places that is told by the
+/// bytes around it: a bare token is followed by a space.
+fn listed(tokens: &Tokens, chunk: &[u8], line_end: usize) -> Vec<(usize, usize, bool)> {
     let placed = (0..tokens.len()).map(|place| {
         let (start, end) = tokens.span(place);
         assert_eq!(tokens.text(chunk, place), &chunk[start..end]);
@@ -17,7 +18,7 @@ fn listed(tokens: &Tokens, chunk: &[u8]) -> Vec<(usize, usize, bool)> {
     });
     let rest = tokens.rest().iter().map(|&(start, end)| {
         let (start, end) = (start as usize, end as usize);
-        (start, end, start > 0 && chunk[start - 1] == b'"' && chunk.get(end) == Some(&b'"'))
+        (start, end, start > 0 && chunk[start - 1] == b'"' && chunk[..line_end].get(end) == Some(&b'"'))
     });
     placed.chain(rest).collect()
 }
@@ -26,7 +27,7 @@ fn check_cut(chunk: &[u8], start: usize, end: usize, tokens: &Tokens) {
     assert!(tokens.len() <= PLACES && (tokens.rest().is_empty() || tokens.len() == PLACES));
     assert_eq!(tokens.quoted().checked_shr(tokens.len() as u32).unwrap_or(0), 0, "quotes where there is no token");
     let mut at = start;
-    for (from, to, quoted) in listed(tokens, chunk) {
+    for (from, to, quoted) in listed(tokens, chunk, end) {
         let outer = usize::from(quoted);
         assert!(at + outer <= from && from <= to && to + outer <= end);
         assert!(chunk[at..from - outer].iter().all(|&byte| byte == b' '));
@@ -60,11 +61,13 @@ pub(crate) fn check(input: &[u8]) {
         match cut {
             Ok(()) => {
                 check_cut(chunk, start, end, &tokens);
-                let shifted: Vec<_> =
-                    listed(&alone, line).into_iter().map(|(from, to, quoted)| (from + start, to + start, quoted)).collect();
-                assert_eq!(shifted, listed(&tokens, chunk));
+                let shifted: Vec<_> = listed(&alone, line, line.len())
+                    .into_iter()
+                    .map(|(from, to, quoted)| (from + start, to + start, quoted))
+                    .collect();
+                assert_eq!(shifted, listed(&tokens, chunk, end));
                 if is_plain {
-                    assert_eq!(listed(&plain, chunk), listed(&tokens, chunk), "{attempt:?}");
+                    assert_eq!(listed(&plain, chunk, end), listed(&tokens, chunk, end), "{attempt:?}");
                     let escapes = line.iter().filter(|&&byte| byte < 0x20 || byte == b'\\').count();
                     assert_eq!((plain.escapes(), plain.has_high()), (escapes, tokens.has_high()));
                     assert!(escapes <= tokens.escapes());
