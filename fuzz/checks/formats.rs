@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use elbow::batch::BatchBuilder;
 use elbow::batch::EventId;
@@ -77,6 +78,19 @@ fn fields() -> Vec<(String, Value)> {
     fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
+/// Documents that look so; made once, which takes longer than reading a line.
+fn style(schema: usize, choices: [bool; 4]) -> &'static Style {
+    static STYLES: [OnceLock<Style>; 48] = [const { OnceLock::new() }; 48];
+    let number = choices.iter().fold(schema, |number, &choice| 2 * number + usize::from(choice));
+    STYLES[number].get_or_init(|| {
+        let [with_fields, classic_extra, keep_original, enriched] = choices;
+        let fields = if with_fields { fields() } else { Vec::new() };
+        let added: Vec<String> = OWN_MEMBERS.iter().chain(&TABLES).map(|name| (*name).to_owned()).collect();
+        let taken = if enriched { &added[..] } else { &[] };
+        Style::new(&StylePlan { schema: Schema::ALL[schema], fields: &fields, classic_extra, keep_original, enriched, taken })
+    })
+}
+
 /// The document of a line, or why there is none; and the line with its secrets replaced, where it can be told.
 struct Outcome {
     made: Result<Parsed, Failure>,
@@ -121,25 +135,17 @@ pub(crate) fn check(input: &[u8]) {
     let line = &line[start..end];
     let bit = |byte: &u8, at: u8| byte >> at & 1 == 1;
     let enriched = bit(done, 2);
-    let taken: Vec<String> = OWN_MEMBERS.iter().chain(&TABLES).map(|name| (*name).to_owned()).collect();
-    let fields = if bit(looks, 4) { fields() } else { Vec::new() };
-    let plan = StylePlan {
-        schema: Schema::ALL[usize::from(looks & 3) % Schema::ALL.len()],
-        fields: &fields,
-        classic_extra: bit(done, 0),
-        keep_original: bit(done, 1),
-        enriched,
-        taken: if enriched { &taken } else { &[] },
-    };
-    let style = Style::new(&plan);
+    let schema = usize::from(looks & 3) % Schema::ALL.len();
+    let choices = [bit(looks, 4), bit(done, 0), bit(done, 1), enriched];
+    let style = style(schema, choices);
     let envelope = bit(looks, 2).then(|| Envelope { received: Received::at(1_700_000_000_123_456), id: EventId([0xab; 16]) });
     let tags = if bit(looks, 3) { Tags::NONE.with(Tag::InvalidUtf8).with(Tag::Unterminated) } else { Tags::NONE };
     let redactor = bit(done, 3).then(|| &REDACTORS[usize::from(bit(done, 4))]);
     let enrichment = enriched.then(|| &*ENRICHMENT);
     let treatment = Treatment { redactor, rules: None, enrichment };
 
-    let outcome = parse(line, &style, envelope, tags, treatment);
-    let plain = parse(line, &Style::new(&StylePlan::plain(Schema::Aws)), None, Tags::NONE, Treatment::default());
+    let outcome = parse(line, style, envelope, tags, treatment);
+    let plain = parse(line, self::style(0, [false; 4]), None, Tags::NONE, Treatment::default());
     assert_eq!(word(&outcome.made), word(&plain.made));
     match &outcome.made {
         Ok(_) => {
@@ -157,9 +163,9 @@ pub(crate) fn check(input: &[u8]) {
         Err(Failure::Unknown | Failure::InvalidUtf8) => {}
     }
     if let Some(redacted) = outcome.redacted {
-        let first = parse(&redacted, &style, envelope, tags, Treatment { redactor: None, ..treatment });
+        let first = parse(&redacted, style, envelope, tags, Treatment { redactor: None, ..treatment });
         assert_eq!(String::from_utf8(first.document), String::from_utf8(outcome.document.clone()));
-        let again = parse(&redacted, &style, envelope, tags, treatment);
+        let again = parse(&redacted, style, envelope, tags, treatment);
         assert_eq!(String::from_utf8(again.document), String::from_utf8(outcome.document));
     }
 }
