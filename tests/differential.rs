@@ -309,6 +309,17 @@ const NUMBERS: &[(&str, &str, &str, bool)] = &[
     ("alb-health-check", "aws.elb.health_check.status_code", "status_code", false),
 ];
 
+/// Lists under both names, and what divides their items.
+const LISTS: &[(&str, &str, &str, char)] = &[
+    ("alb", "aws.elb.action_executed", "actions_executed", ','),
+    ("alb", "aws.elb.target_port", "target_port_list", ' '),
+    ("alb", "aws.elb.target_status_code", "target_status_code_list", ' '),
+];
+
+/// Protocols as they are written, and their versions.
+const TLS_VERSIONS: &[(&str, &str)] =
+    &[("TLSv1", "1.0"), ("TLSv1.1", "1.1"), ("TLSv1.2", "1.2"), ("TLSv1.3", "1.3"), ("tlsv12", "1.2"), ("tlsv13", "1.3")];
+
 /// Whether a document of the `ecs` schema says what that of the `aws` schema says.
 fn agree_ecs(kind: &str, aws: &Tree, ecs: &Tree) -> Result<(), String> {
     let of_kind = |kinds: &str| kinds.split(' ').any(|other| other == kind);
@@ -339,6 +350,32 @@ fn agree_ecs(kind: &str, aws: &Tree, ecs: &Tree) -> Result<(), String> {
         let status = double(aws.get("elb_status_code"));
         let outcome = status.map(|status| if status < 400.0 { "success" } else { "failure" });
         same("the outcome", ecs.at("event.outcome").and_then(Tree::text), outcome)?;
+    }
+    for &(kinds, path, name, divider) in LISTS.iter().filter(|(kinds, ..)| of_kind(kinds)) {
+        let items = aws.get(name).and_then(Tree::text).into_iter().flat_map(|list| list.split(divider));
+        let items: Vec<Tree> = items.filter(|item| !item.is_empty()).map(|item| Tree::Text(item.to_owned())).collect();
+        let wanted = (!items.is_empty()).then_some(Tree::List(items));
+        same(&format!("{path} of {kinds}"), ecs.at(path), wanted.as_ref())?;
+    }
+    if kind == "alb" {
+        let priority = ecs.at("aws.elb.matched_rule_priority").and_then(Tree::text).map(|text| text.parse::<f64>().ok());
+        let wanted = aws.get("matched_rule_priority").and_then(Tree::number).filter(|number| !number.starts_with('-'));
+        same("the priority", priority, wanted.map(|number| number.parse().ok()))?;
+    }
+    let version = aws.get("request_proto").and_then(Tree::text).and_then(|protocol| protocol.strip_prefix("HTTP/"));
+    same("http.version", ecs.at("http.version").and_then(Tree::text), version)?;
+    let cipher = if matches!(kind, "classic" | "alb") { "ssl_cipher" } else { "tls_cipher" };
+    same(
+        "tls.cipher",
+        ecs.at("tls.cipher").and_then(Tree::text),
+        aws.get(cipher).and_then(Tree::text).filter(|text| !text.is_empty()),
+    )?;
+    let protocol = ["ssl_protocol", "tls_protocol", "tls_protocol_version"].into_iter().find_map(|name| aws.get(name)?.text());
+    if let Some((_, version)) = TLS_VERSIONS.iter().find(|(written, _)| Some(*written) == protocol) {
+        same("tls.version", ecs.at("tls.version").and_then(Tree::text), Some(*version))?;
+        same("tls.version_protocol", ecs.at("tls.version_protocol").and_then(Tree::text), Some("tls"))?;
+    } else if protocol.is_none() {
+        same("tls.version", ecs.at("tls.version"), None)?;
     }
     if let Some(wanted) = milliseconds(aws.get("time").and_then(Tree::text).unwrap_or_default()) {
         same("@timestamp", ecs.get("@timestamp").and_then(Tree::text), wanted.as_deref())?;
