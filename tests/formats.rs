@@ -132,6 +132,31 @@ fn quotes_around_the_name_do_not_hide_the_kind() {
     }
 }
 
+/// What a line starts with is looked at before the shape of its tokens, whichever way it is cut into them.
+#[test]
+fn json_and_control_messages_come_before_every_kind() {
+    for gap in [" ", "  "] {
+        for bracket in ["{", "["] {
+            let alb = format!("{bracket}h2 2026-03-01T10:20:30Z app/a/1{gap}- - -1 -1 -1 503 - 0 0 \"- - - \" \"-\" - -");
+            assert_eq!(parse(&alb, Schema::Aws), Err("json"), "{alb}");
+        }
+        let control = format!("Enable 2026-03-01T10:20:30Z{gap}app/a/1 for ELB: - - -1 -1 -1 503 - 0 \"- - - \" \"-\" - -");
+        assert_eq!(parse(&control, Schema::Aws), Err("control_message"), "{control}");
+    }
+}
+
+/// The list of protocols keeps its quotes, but a `-` is no list.
+#[test]
+fn a_dash_in_quotes_is_no_list_of_protocols() {
+    let nlb = |list: &str| {
+        let line = format!("tls 2.0 2026-03-01T10:20:30 net/a/1 x 1.2.3.4:5 1.2.3.4:6 1 1 1 1 - - - - - - - - - {list}");
+        let document: Value = serde_json::from_str(&parse(&line, Schema::Aws).expect("a line")).expect("JSON");
+        document["alpn_client_preference_list"].clone()
+    };
+    assert_eq!([nlb("-"), nlb("\"-\"")], [Value::Null, Value::Null]);
+    assert_eq!([nlb("h2"), nlb("\"h2\""), nlb("\"\"")], ["h2", "\"h2\"", "\"\""]);
+}
+
 #[test]
 fn every_golden_comes_out_byte_for_byte() {
     assert_eq!(check_classic(&data("classic-goldens.jsonl")), 61);

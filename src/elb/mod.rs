@@ -189,7 +189,7 @@ impl Parser {
     ) -> Result<Parsed, Failure> {
         self.secrets.clear();
         if self.tokens.cut_plain(chunk, start, end) {
-            let Some(format) = self.format(chunk).filter(|format| context.allows(format.kind)) else {
+            let Some(format) = self.format(chunk, start, end).filter(|format| context.allows(format.kind)) else {
                 return Err(Failure::Unknown);
             };
             if self.tokens.has_high() && std::str::from_utf8(&chunk[start..end]).is_err() {
@@ -224,7 +224,11 @@ impl Parser {
     }
 
     #[inline(always)]
-    fn format(&self, chunk: &[u8]) -> Option<&'static Format> {
+    fn format(&self, chunk: &[u8], start: usize, end: usize) -> Option<&'static Format> {
+        // JSON and control messages come first, whatever stands behind; no type, and no time, starts like them.
+        if matches!(chunk[start], b'{' | b'[' | b'E') {
+            return detect::shape(&chunk[start..end]).kind().map(Kind::format);
+        }
         // With its opening quote, as `detect::shape` sees it: what stands in quotes is never what a kind is known by.
         let token = |place| {
             if place >= self.tokens.len() {

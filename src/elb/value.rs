@@ -91,7 +91,7 @@ pub(crate) fn string(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
 
 /// Writes a text member with the quotes the token stands in; `-` is null.
 pub(crate) fn word_list(out: &mut Writer<'_>, key: &Key, token: Token<'_>, quoted: bool) {
-    if !quoted {
+    if !quoted || token.is_dash() {
         return text(out, key, token);
     }
     out.key(key);

@@ -1,0 +1,65 @@
+//! The inputs that are kept for fuzzing, each through the check of its target.
+//!
+//! It says nothing about inputs nobody has found yet: those are looked for with `cargo fuzz`.
+
+#[path = "../fuzz/checks/formats.rs"]
+mod formats;
+#[path = "../fuzz/checks/json.rs"]
+mod json;
+#[path = "../fuzz/checks/lines.rs"]
+mod lines;
+#[path = "../fuzz/checks/redact.rs"]
+mod redact;
+#[path = "../fuzz/checks/tokens.rs"]
+mod tokens;
+#[path = "support/tree.rs"]
+mod tree;
+
+use std::fs;
+use std::path::Path;
+
+/// Checks every seed of a target, and each with one bit of its choices changed.
+#[track_caller]
+fn check(target: &str, check: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
+    let mut checked = 0;
+    for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+        let path = entry.expect("a folder can be read").path();
+        let mut input = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        // Shown where the check fails.
+        println!("{}", path.display());
+        check(&input);
+        for bit in 0..16.min(8 * input.len()) {
+            input[bit / 8] ^= 1 << (bit % 8);
+            check(&input);
+            input[bit / 8] ^= 1 << (bit % 8);
+        }
+        checked += 1;
+    }
+    assert!(checked > 0, "{} is empty", folder.display());
+}
+
+#[test]
+fn streams_give_json_and_all_memory_back() {
+    check("lines", lines::check);
+}
+
+#[test]
+fn tokens_lie_in_order_and_are_the_same_both_ways() {
+    check("tokens", tokens::check);
+}
+
+#[test]
+fn lines_give_one_object_or_a_reject_in_every_look() {
+    check("formats", formats::check);
+}
+
+#[test]
+fn json_is_taken_where_it_is_json_and_kept() {
+    check("json", json::check);
+}
+
+#[test]
+fn secrets_are_found_once() {
+    check("redact", redact::check);
+}
