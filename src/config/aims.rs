@@ -19,8 +19,8 @@ use crate::pipeline::relay::SourcePlan;
 
 /// Something that is for some sources or for all.
 pub struct Aimed<T> {
-    /// What it is.
-    pub what: T,
+    /// What it is; `None` where it has mistakes and only its sources are checked.
+    pub what: Option<T>,
     /// What a complaint calls it, such as `rule "health"`.
     pub title: String,
     /// The key its sources stand at, from the top of the file.

@@ -61,7 +61,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     check_sources(root.desk(), &shared.lookups, &names, &sources);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
     root.finish();
-    let lookups = shared.lookups.into_iter().map(|lookup| lookup.what).collect();
+    let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);
     let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, lookups, id_key };
     Plan { relay, report: Report::default() }

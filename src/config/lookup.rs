@@ -68,7 +68,7 @@ fn decide_one(mut lookup: Reader<'_, '_>, names: &mut Vec<String>) -> Option<Aim
     lookup.belongs(&TABLE_KEYS, "lookups of type \"table\"");
     lookup.finish();
     let title = format!("lookup {name:?}");
-    let what = LookupPlan { name, kind: kind?, field: field?.text };
+    let what = kind.zip(field).map(|(kind, field)| LookupPlan { name, kind, field: field.text });
     Some(Aimed { what, title, path: "lookup.sources", sources })
 }
 

@@ -32,12 +32,12 @@ pub fn decide_all(root: &mut Reader<'_, '_>) -> Vec<Aimed<RulePlan>> {
     for (table, span) in root.tables("rule") {
         let desk = root.desk();
         desk.report.begin("rule");
-        rules.extend(decide_one(Reader::new(desk, Some(table), Place::File(span), "rule"), &mut names));
+        rules.push(decide_one(Reader::new(desk, Some(table), Place::File(span), "rule"), &mut names));
     }
     rules
 }
 
-fn decide_one(mut rule: Reader<'_, '_>, names: &mut Vec<String>) -> Option<Aimed<RulePlan>> {
+fn decide_one(mut rule: Reader<'_, '_>, names: &mut Vec<String>) -> Aimed<RulePlan> {
     let name = decide_name(&mut rule, names, "\"health-checks\"").unwrap_or_default();
     names.push(name.clone());
     rule.desk().report.retitle(format!("[[rule]] {name}"));
@@ -62,8 +62,8 @@ fn decide_one(mut rule: Reader<'_, '_>, names: &mut Vec<String>) -> Option<Aimed
     }
     rule.finish();
     let title = format!("rule {name:?}");
-    let what = RulePlan { name, conditions: conditions?, action: action? };
-    Some(Aimed { what, title, path: "rule.sources", sources })
+    let what = conditions.zip(action).map(|(conditions, action)| RulePlan { name, conditions, action });
+    Aimed { what, title, path: "rule.sources", sources }
 }
 
 fn decide_action(rule: &mut Reader<'_, '_>) -> Option<Action> {
@@ -91,16 +91,10 @@ fn decide_condition<'t>(rule: &mut Reader<'_, 't>, table: &'t DeTable<'t>, place
     let given: Vec<&'static str> = TESTS.into_iter().filter(|key| condition.has(key)).collect();
     let mut test = None;
     for key in TESTS {
-        match decide_test(&mut condition, key) {
-            Some((Test::Cidr(networks), texts)) => {
-                if let Some(field) = field.as_ref().filter(|_| is_known) {
-                    check_address_field(&mut condition, field);
-                }
-                test = Some((Test::Cidr(networks), texts));
-            }
-            Some(found) => test = Some(found),
-            None => {}
-        }
+        test = decide_test(&mut condition, key).or(test);
+    }
+    if let Some(field) = field.as_ref().filter(|_| is_known && given.contains(&"cidr")) {
+        check_address_field(&mut condition, field);
     }
     if given.len() != 1 {
         let what = if given.is_empty() { "a condition without a test" } else { "a condition with several tests" };

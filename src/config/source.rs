@@ -139,13 +139,17 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
     source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));
-    let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).map(|rule| rule.what.clone()).collect();
+    let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).filter_map(|rule| rule.what.clone()).collect();
     if rules.len() > RULES_MAX {
         let what = format!("{} rules are for this source", rules.len());
         source.refuse_key("rule", &what, "at most 64 are possible: every line is held against all of them until one matches");
     }
     let lookups: Vec<usize> = (0..shared.lookups.len()).filter(|at| shared.lookups[*at].is_for(name)).collect();
-    let growth = Growth::of(schema, keep_original, lookups.iter().map(|at| &shared.lookups[*at].what.kind));
+    let growth = Growth::of(
+        schema,
+        keep_original,
+        lookups.iter().filter_map(|at| shared.lookups[*at].what.as_ref()).map(|lookup| &lookup.kind),
+    );
     let line_bytes_max = decide_line_bytes(source, &growth, shared);
     let plain = ParsePlan::plain(format, schema);
     let plain = ParsePlan { classic_extra, keep_original, identity, redact, redact_names, ..plain };

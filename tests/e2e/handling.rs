@@ -160,6 +160,12 @@ fn a_file_that_cannot_be_used_ends_the_start_as_a_wrong_configuration() {
     let text = teams(folder.path()).replace("\"team_name\"", "\"elb\"");
     let ended = Relay::to_stdout().tables(&text).spawn().ended().with(2);
     assert!(ended.log_text.contains("a lookup writes the member \"elb\""), "{}", ended.log_text);
+    for schema in ["aws", "ecs"] {
+        let agents = ["one", "two"].map(|name| format!("[[lookup]]\nname = \"{name}\"\ntype = \"user_agent\"\n")).concat();
+        let setup = Relay::to_stdout().source(&format!("schema = \"{schema}\"")).tables(&agents);
+        let ended = setup.spawn().ended().with(2);
+        assert!(ended.log_text.contains("source in: two lookups write the same member"), "{}", ended.log_text);
+    }
 }
 
 #[test]

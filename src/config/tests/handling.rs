@@ -264,6 +264,24 @@ fn mistakes_in_a_lookup() {
 }
 
 #[test]
+fn mistakes_in_rules_and_lookups_come_at_once() {
+    let text = "[[rule]]\nname = 'r'\nsources = ['on']\naction = 'sample'\nwhen = [ { field = 'client:port', cidr = '10' } ]\n\
+                [[lookup]]\nname = 'l'\ntype = 'table'\nsources = ['on']\npath = '/x'\nfield = 'elbs'\n";
+    let complaints = try_load(&format!("{text}{GOOD}"), &Overrides::default()).expect_err("there are mistakes");
+    let keys: Vec<_> = listed(&complaints).into_iter().map(|(at, key)| (at.expect("a place").0, key)).collect();
+    let want = [
+        (1, "rule.keep_one_in"),
+        (3, "rule.sources"),
+        (5, "rule.when.field"),
+        (5, "rule.when.cidr"),
+        (6, "lookup.key_column"),
+        (9, "lookup.sources"),
+        (11, "lookup.field"),
+    ];
+    assert_eq!(keys, want, "{complaints}");
+}
+
+#[test]
 fn a_rule_for_a_source_without_load_balancer_lines_is_a_warning() {
     let rule = "[[rule]]\nname = 'r'\nsources = ['in']\naction = 'sample'\nkeep_one_in = 2\n";
     let plan = plan(&format!("{rule}{}", GOOD.replace("[[sink]]", "format = 'json'\n[[sink]]")));
