@@ -55,9 +55,12 @@ pub(crate) fn read(text: &str) -> Result<Tree, String> {
     if reader.at < text.len() { Err(reader.fault("the end")) } else { Ok(tree) }
 }
 
-/// Where the members of the object that is the whole text stand: each key with its quotes, and its value.
+/// Where a member stands: its key with the quotes, and its value.
+pub(crate) type Place = (Range<usize>, Range<usize>);
+
+/// Where the members of the object that is the whole text stand.
 #[allow(dead_code, reason = "each of those who share this uses its part")]
-pub(crate) fn members(text: &[u8]) -> Result<Vec<(Range<usize>, Range<usize>)>, String> {
+pub(crate) fn members(text: &[u8]) -> Result<Vec<Place>, String> {
     let mut reader = Reader { text, at: 0 };
     let mut members = Vec::new();
     reader.blanks();
