@@ -12,14 +12,21 @@ pub mod alb;
 pub mod alb_connection;
 pub mod alb_health_check;
 mod aws_schema;
+mod block;
+mod check;
 pub mod classic;
 mod classic_schema;
 pub mod detect;
+mod ecs_cache;
+mod ecs_compile;
 mod ecs_program;
+mod ecs_run;
 mod ecs_schema;
+mod ecs_value;
 pub mod format;
 pub mod nlb;
 pub mod reject;
+mod request;
 mod style;
 pub mod tokens;
 mod value;
@@ -38,7 +45,6 @@ use crate::json::writer::Key;
 use crate::json::writer::Writer;
 use format::Format;
 use format::Kind;
-use format::Shape;
 use reject::Reject;
 use reject::RejectReason;
 use tokens::Attempt;
@@ -229,7 +235,7 @@ impl Parser {
         context: &Context<'_>,
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Reject> {
-        let line = Line { chunk, start, end, tokens: &self.tokens, format, escapes: self.tokens.escapes() != 0 };
+        let line = Line { chunk, start, end, tokens: &self.tokens, format };
         line.check_quoting()?;
         let bound = context.style.document_bound(format.kind, end - start, self.tokens.escapes()) + context.extras.bytes();
         let mut writer = out.writer(bound);
@@ -251,8 +257,6 @@ struct Line<'a> {
     end: usize,
     tokens: &'a Tokens,
     format: &'static Format,
-    /// Whether a text of the line may need escapes.
-    escapes: bool,
 }
 
 /// What a schema's writer found out on the way.
@@ -276,7 +280,7 @@ impl<'a> Line<'a> {
     #[inline(always)]
     fn token(&self, place: usize) -> value::Token<'a> {
         let (start, end) = self.tokens.span(place);
-        value::Token { chunk: self.chunk, start, end, escapes: self.escapes }
+        value::Token { chunk: self.chunk, start, end, escapes: self.tokens.needs_escape(place) }
     }
 
     #[inline(always)]
@@ -291,57 +295,6 @@ impl<'a> Line<'a> {
         let quote = (self.tokens.quoted() >> place & 1) as usize;
         let field = self.format.fields.get(place).map(format::Field::name);
         Reject { at: start - quote - self.start, reason: RejectReason::MisalignedFields, field }
-    }
-
-    /// Whether there are enough tokens, and quotes only where they may be and wherever they must be.
-    #[inline(always)]
-    fn check_quoting(&self) -> Result<(), Reject> {
-        let format = self.format;
-        if self.tokens.len() < format.tokens_min {
-            let field = format.fields.get(self.tokens.len()).map(format::Field::name);
-            return Err(Reject { at: self.end - self.start, reason: RejectReason::TooFewFields, field });
-        }
-        let present = self.present();
-        let bare = !self.tokens.quoted() & present;
-        let mut wrong = (self.tokens.quoted() & format.bare) | (bare & format.quoted);
-        let mut dashes = bare & format.quoted_or_dash;
-        while dashes != 0 {
-            let place = dashes.trailing_zeros() as usize;
-            if !self.token(place).is_dash() {
-                wrong |= 1 << place;
-            }
-            dashes &= dashes - 1;
-        }
-        if wrong == 0 { Ok(()) } else { Err(self.misaligned(wrong.trailing_zeros() as usize)) }
-    }
-
-    /// One bit for each place that has a token.
-    #[inline(always)]
-    fn present(&self) -> u64 {
-        if self.tokens.len() >= 64 { u64::MAX } else { (1 << self.tokens.len()) - 1 }
-    }
-
-    /// Whether every field is what its place demands, those included that a schema leaves out.
-    #[inline(always)]
-    fn check(&self) -> Result<(), Reject> {
-        let mut left = self.format.checked & self.present();
-        while left != 0 {
-            let place = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let token = self.token(place);
-            let good = match self.format.fields[place].shape {
-                Shape::Text | Shape::Ip | Shape::WordList | Shape::LooseTime | Shape::Request { .. } => true,
-                Shape::Integer => value::is_integer(token),
-                Shape::Number => value::is_decimal(token),
-                Shape::Time => value::is_time(token),
-                Shape::PassOrFail => value::is_pass_or_fail(token),
-                Shape::Endpoint { .. } => value::is_endpoint(token),
-            };
-            if !good {
-                return Err(self.misaligned(place));
-            }
-        }
-        Ok(())
     }
 
     /// The tokens AWS has not told us about, in order.
