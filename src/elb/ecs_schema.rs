@@ -4,27 +4,37 @@
 use super::ecs_program::DEPTH_MAX;
 use super::ecs_program::Own;
 use super::ecs_program::Step;
+use super::ecs_run;
+use super::ecs_value::MILLIS_BYTES;
+use super::ecs_value::colon;
+use super::ecs_value::date;
+use super::ecs_value::is_digits;
+use super::ecs_value::is_negative;
+use super::ecs_value::list;
+use super::ecs_value::millis_text;
+use super::ecs_value::outcome;
+use super::ecs_value::protocol_name;
+use super::ecs_value::protocol_version;
+use super::ecs_value::text;
+use super::ecs_value::url;
+use super::ecs_value::validity;
 use super::format::Form;
 use super::line::Line;
 use super::line::Writing;
 use super::line::Written;
 use super::reject::Reject;
+use super::request::RequestParts;
+use super::request::request_parts;
 use super::value;
-use super::value::RequestParts;
 use super::value::Token;
-use crate::batch::Micros;
-use crate::enrich::url;
 use crate::json::writer::Key;
 use crate::json::writer::Writer;
-use crate::time::format_millis;
-use crate::time::has_shape;
 use crate::time::parse_shaped;
 
 /// Writes the document, newline included.
 #[inline(always)]
 pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     const TIMESTAMP: Key = Key::new("@timestamp");
-    line.check()?;
     let base = out.at();
     let token = line.token(line.format.time);
     let own = parse_shaped(token.bytes());
@@ -38,45 +48,55 @@ pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>
         out.raw(b",\"@version\":\"1\"");
     }
     let http = line.format.status.is_some_and(|place| !line.token(place).is_dash());
-    let request = line.format.request.map(|place| value::request_parts(line.token(place)));
-    let time = own.map(|_| text);
-    Walk { line, context, request, time, endpoint_at: usize::MAX, endpoint: None, depth: 0, opened: [(0, 0); DEPTH_MAX] }
-        .run(context.style.steps(line.format.kind, http), out);
+    let mut walk = Walk::new(line, context, own.map(|_| text));
+    let first = out.at();
+    let program = ecs_run::presence(line, context).and_then(|presence| context.style.program(&presence));
+    if !program.is_some_and(|program| walk.run_compiled(program, out)) {
+        out.rewind(first);
+        line.check()?;
+        walk.run(context.style.steps(line.format.kind, http), out);
+    }
     let written = Written { time: own.or(received).unwrap_or(0), bad_time: own.is_none() };
     line.close(context, base, &written, out);
     Ok(written)
 }
 
 /// One line on its way through the steps.
-struct Walk<'a> {
-    line: &'a Line<'a>,
-    context: &'a Writing<'a>,
-    request: Option<RequestParts<'a>>,
+pub(super) struct Walk<'a> {
+    pub(super) line: &'a Line<'a>,
+    pub(super) context: &'a Writing<'a>,
+    pub(super) request: Option<RequestParts<'a>>,
     /// The event's own time in milliseconds, in a step of the writer; `None` where it has none.
-    time: Option<[u8; 32]>,
+    pub(super) time: Option<[u8; 32]>,
     /// The endpoint that was split last, and its parts.
     endpoint_at: usize,
     endpoint: Option<(Token<'a>, Token<'a>)>,
-    depth: usize,
-    /// Where each open object began, and where its first member did.
-    opened: [(usize, usize); DEPTH_MAX],
 }
 
 impl<'a> Walk<'a> {
     #[inline(always)]
+    pub(super) fn new(line: &'a Line<'a>, context: &'a Writing<'a>, time: Option<[u8; 32]>) -> Self {
+        let request = line.format.request.map(|place| request_parts(line.token(place)));
+        Self { line, context, request, time, endpoint_at: usize::MAX, endpoint: None }
+    }
+
+    #[inline(never)]
     fn run(&mut self, steps: &[Step], out: &mut Writer<'_>) {
         let known = self.line.known();
+        let mut depth = 0;
+        // Where each open object began, and where its first member did.
+        let mut opened = [(0, 0); DEPTH_MAX];
         for step in steps {
             match step {
                 Step::Open(key) => {
                     let before = out.at();
                     out.bare_key(key);
-                    self.opened[self.depth] = (before, out.at());
-                    self.depth += 1;
+                    opened[depth] = (before, out.at());
+                    depth += 1;
                 }
                 Step::Close => {
-                    self.depth -= 1;
-                    let (before, first) = self.opened[self.depth];
+                    depth -= 1;
+                    let (before, first) = opened[depth];
                     if out.at() == first {
                         out.rewind(before);
                     } else {
@@ -109,7 +129,7 @@ impl<'a> Walk<'a> {
     }
 
     #[inline(always)]
-    fn member(&mut self, key: &Key, form: Form, place: usize, out: &mut Writer<'_>) {
+    pub(super) fn member(&mut self, key: &Key, form: Form, place: usize, out: &mut Writer<'_>) {
         let token = self.line.token(place);
         match form {
             Form::Text | Form::Ip | Form::DateVerbatim => text(out, key, token),
@@ -139,9 +159,8 @@ impl<'a> Walk<'a> {
                 }
             }
             Form::Version => {
-                let http = self.request.as_ref().filter(|request| request.proto.bytes().starts_with(b"HTTP/"));
-                if let Some(request) = http {
-                    text(out, key, request.proto.part(request.proto.start + 5, request.proto.end));
+                if let Some(version) = self.version() {
+                    text(out, key, version);
                 }
             }
             Form::Url => {
@@ -174,7 +193,7 @@ impl<'a> Walk<'a> {
 
     /// The parts of an endpoint, of which several members are made.
     #[inline(always)]
-    fn endpoint(&mut self, place: usize) -> Option<(Token<'a>, Token<'a>)> {
+    pub(super) fn endpoint(&mut self, place: usize) -> Option<(Token<'a>, Token<'a>)> {
         if self.endpoint_at != place {
             self.endpoint_at = place;
             self.endpoint = value::endpoint_parts(self.line.token(place));
@@ -182,8 +201,15 @@ impl<'a> Walk<'a> {
         self.endpoint
     }
 
+    /// What follows `HTTP/` in the request.
     #[inline(always)]
-    fn own(&self, own: Own, known: usize, out: &mut Writer<'_>) {
+    pub(super) fn version(&self) -> Option<Token<'a>> {
+        let proto = self.request.as_ref()?.proto;
+        proto.bytes().starts_with(b"HTTP/").then(|| proto.part(proto.start + 5, proto.end))
+    }
+
+    #[inline(always)]
+    pub(super) fn own(&self, own: Own, known: usize, out: &mut Writer<'_>) {
         const ID: Key = Key::new("id");
         const ORIGINAL: Key = Key::new("original");
         match own {
@@ -202,190 +228,6 @@ impl<'a> Walk<'a> {
             Own::Client if !self.context.extras.client.is_empty() => out.raw(self.context.extras.client),
             Own::UserAgent if !self.context.extras.user_agent.is_empty() => out.raw(self.context.extras.user_agent),
             Own::Client | Own::UserAgent => {}
-        }
-    }
-}
-
-/// Writes a text that is something.
-#[inline(always)]
-fn text(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if token.start < token.end && !token.is_dash() {
-        value::string(out, key, token);
-    }
-}
-
-/// Whether a number starts with a minus; `-` alone, which is none, does as well.
-#[inline(always)]
-fn is_negative(token: Token<'_>) -> bool {
-    token.bytes().first() == Some(&b'-')
-}
-
-fn is_digits(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(u8::is_ascii_digit)
-}
-
-/// Where the first colon of a token stands in its chunk.
-fn colon(token: Token<'_>) -> Option<usize> {
-    memchr::memchr(b':', token.bytes()).map(|at| token.start + at)
-}
-
-/// Writes what a status, which is a number, says of the request.
-#[inline(always)]
-fn outcome(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    let success = match *token.bytes() {
-        [hundreds, _, _] => hundreds < b'4',
-        ref status => value::integer_text(status).is_some_and(|status| status.to_f64() < 400.0),
-    };
-    out.key(key);
-    out.raw(if success { b"success\"" } else { b"failure\"" });
-}
-
-/// Writes the parts of a list as texts; empty parts are none.
-fn list(out: &mut Writer<'_>, key: &Key, token: Token<'_>, divider: u8) {
-    if token.start == token.end || token.is_dash() {
-        return;
-    }
-    if let Some((bytes, len)) = token.short().filter(|_| !token.escapes)
-        && !bytes[..len].contains(&divider)
-    {
-        out.bare_key(key);
-        out.raw(b"[\"");
-        out.short(bytes, len);
-        return out.raw(b"\"]");
-    }
-    let before = out.at();
-    out.bare_key(key);
-    let first = out.at();
-    let mut start = token.start;
-    for end in memchr::memchr_iter(divider, token.bytes()).map(|at| token.start + at).chain([token.end]) {
-        if start < end {
-            out.raw(b",\"");
-            value::verbatim(out, token.part(start, end));
-            out.byte(b'"');
-        }
-        start = end + 1;
-    }
-    if out.at() == first {
-        out.rewind(before);
-    } else {
-        out.patch(first, b'[');
-        out.byte(b']');
-    }
-}
-
-/// Writes a time cut to milliseconds; what is no time is left out.
-fn date(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if !has_shape(token.bytes()) {
-        return;
-    }
-    if let Some(time) = parse_shaped(token.bytes()) {
-        out.short_text(key, &millis_text(token.bytes(), Some(time), time), MILLIS_BYTES);
-    }
-}
-
-/// Bytes of a time in milliseconds.
-const MILLIS_BYTES: usize = 24;
-
-/// The time `written` names, where `own` says that it names one, cut to milliseconds; the text of `time` otherwise.
-#[inline(always)]
-fn millis_text(written: &[u8], own: Option<Micros>, time: Micros) -> [u8; 32] {
-    let mut text = [0; 32];
-    match written.first_chunk::<23>() {
-        // The digits are there already. A 60th second is not: it is the first of the next minute.
-        Some(digits)
-            if own.is_some() && digits[19] == b'.' && digits[21..].iter().all(u8::is_ascii_digit) && digits[17] != b'6' =>
-        {
-            text[..23].copy_from_slice(digits);
-            text[23] = b'Z';
-        }
-        _ => text[..MILLIS_BYTES].copy_from_slice(&format_millis(time)),
-    }
-    text
-}
-
-/// Writes one of the times of `NotBefore=…;NotAfter=…`.
-fn validity(out: &mut Writer<'_>, key: &Key, token: Token<'_>, name: &[u8]) {
-    let Some(at) = memchr::memmem::find(token.bytes(), name) else { return };
-    let start = token.start + at + name.len();
-    let end = memchr::memchr(b';', &token.chunk[start..token.end]).map_or(token.end, |length| start + length);
-    date(out, key, token.part(start, end));
-}
-
-/// The name and the number of a protocol such as `TLSv1.2` or `tlsv12`.
-fn protocol(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let digit = text.iter().position(u8::is_ascii_digit)?;
-    let (name, number) = text.split_at(digit);
-    let name = name.strip_suffix(b"v").or_else(|| name.strip_suffix(b"V"))?;
-    (!name.is_empty() && name.iter().all(u8::is_ascii_alphabetic)).then_some((name, number))
-}
-
-fn protocol_version(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if let b"TLSv1.2" | b"TLSv1.3" = token.bytes() {
-        out.key(key);
-        out.raw(if token.chunk[token.end - 1] == b'2' { b"1.2\"" } else { b"1.3\"" });
-        return;
-    }
-    let Some((_, number)) = protocol(token.bytes()) else { return };
-    let text = match *number {
-        [major] if major.is_ascii_digit() => [major, b'.', b'0'],
-        [major, minor] if minor.is_ascii_digit() => [major, b'.', minor],
-        [major, b'.', minor] if minor.is_ascii_digit() => [major, b'.', minor],
-        _ => return,
-    };
-    out.key(key);
-    out.raw(&text);
-    out.byte(b'"');
-}
-
-fn protocol_name(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    if token.is_dash() {
-        return;
-    }
-    if token.bytes().starts_with(b"TLSv1.") {
-        out.key(key);
-        return out.raw(b"tls\"");
-    }
-    let Some((name, _)) = protocol(token.bytes()) else { return };
-    out.key(key);
-    for byte in name {
-        out.byte(byte.to_ascii_lowercase());
-    }
-    out.byte(b'"');
-}
-
-/// Writes a URL as it stands and its parts beside it. One that cannot be split is kept whole.
-#[inline(always)]
-fn url(out: &mut Writer<'_>, key: &Key, token: Token<'_>) {
-    const SCHEME: Key = Key::new("scheme");
-    const USERNAME: Key = Key::new("username");
-    const PASSWORD: Key = Key::new("password");
-    const DOMAIN: Key = Key::new("domain");
-    const PORT: Key = Key::new("port");
-    const PATH: Key = Key::new("path");
-    const QUERY: Key = Key::new("query");
-    const FRAGMENT: Key = Key::new("fragment");
-    const EXTENSION: Key = Key::new("extension");
-    if token.start >= token.end || token.is_dash() {
-        return;
-    }
-    value::string(out, key, token);
-    let Some(url) = url::split(token.chunk, token.start, token.end) else { return };
-    let part = |(start, end): url::Span| token.part(start, end);
-    value::string(out, &SCHEME, part(url.scheme));
-    if let Some((start, end)) = url.user_info {
-        let colon = memchr::memchr(b':', &token.chunk[start..end]).map(|at| start + at);
-        text(out, &USERNAME, part((start, colon.unwrap_or(end))));
-        if let Some(colon) = colon {
-            text(out, &PASSWORD, part((colon + 1, end)));
-        }
-    }
-    value::string(out, &DOMAIN, part(url.domain));
-    if let Some(port) = url.port {
-        let _ = value::integer(out, &PORT, part(port));
-    }
-    for (key, span) in [(&PATH, url.path), (&QUERY, url.query), (&FRAGMENT, url.fragment), (&EXTENSION, url.extension)] {
-        if let Some(span) = span.filter(|(start, end)| start < end) {
-            value::string(out, key, part(span));
         }
     }
 }

@@ -5,9 +5,9 @@ use super::field_at::FieldAt;
 use super::field_at::Part;
 use super::format::Field;
 use super::format::Format;
-use super::format::Shape;
 use super::reject::Reject;
 use super::reject::RejectReason;
+use super::request::request_parts;
 use super::style::Style;
 use super::tokens::Tokens;
 use super::value;
@@ -29,8 +29,6 @@ pub(super) struct Line<'a> {
     pub(super) end: usize,
     pub(super) tokens: &'a Tokens,
     pub(super) format: &'static Format,
-    /// Whether a text of the line may need escapes.
-    pub(super) escapes: bool,
 }
 
 /// What a schema's writer found out on the way.
@@ -62,7 +60,7 @@ impl<'a> Line<'a> {
     #[inline(always)]
     pub(super) fn token(&self, place: usize) -> Token<'a> {
         let (start, end) = self.tokens.span(place);
-        Token { chunk: self.chunk, start, end, escapes: self.escapes }
+        Token { chunk: self.chunk, start, end, escapes: self.tokens.needs_escape(place) }
     }
 
     #[inline(always)]
@@ -77,57 +75,6 @@ impl<'a> Line<'a> {
         let quote = (self.tokens.quoted() >> place & 1) as usize;
         let field = self.format.fields.get(place).map(Field::name);
         Reject { at: start - quote - self.start, reason: RejectReason::MisalignedFields, field }
-    }
-
-    /// Whether there are enough tokens, and quotes only where they may be and wherever they must be.
-    #[inline(always)]
-    pub(super) fn check_quoting(&self) -> Result<(), Reject> {
-        let format = self.format;
-        if self.tokens.len() < format.tokens_min {
-            let field = format.fields.get(self.tokens.len()).map(Field::name);
-            return Err(Reject { at: self.end - self.start, reason: RejectReason::TooFewFields, field });
-        }
-        let present = self.present();
-        let bare = !self.tokens.quoted() & present;
-        let mut wrong = (self.tokens.quoted() & format.bare) | (bare & format.quoted);
-        let mut dashes = bare & format.quoted_or_dash;
-        while dashes != 0 {
-            let place = dashes.trailing_zeros() as usize;
-            if !self.token(place).is_dash() {
-                wrong |= 1 << place;
-            }
-            dashes &= dashes - 1;
-        }
-        if wrong == 0 { Ok(()) } else { Err(self.misaligned(wrong.trailing_zeros() as usize)) }
-    }
-
-    /// One bit for each place that has a token.
-    #[inline(always)]
-    pub(super) fn present(&self) -> u64 {
-        if self.tokens.len() >= 64 { u64::MAX } else { (1 << self.tokens.len()) - 1 }
-    }
-
-    /// Whether every field is what its place demands, those included that a schema leaves out.
-    #[inline(always)]
-    pub(super) fn check(&self) -> Result<(), Reject> {
-        let mut left = self.format.checked & self.present();
-        while left != 0 {
-            let place = left.trailing_zeros() as usize;
-            left &= left - 1;
-            let token = self.token(place);
-            let good = match self.format.fields[place].shape {
-                Shape::Text | Shape::Ip | Shape::WordList | Shape::LooseTime | Shape::Request { .. } => true,
-                Shape::Integer => value::is_integer(token),
-                Shape::Number => value::is_decimal(token),
-                Shape::Time => value::is_time(token),
-                Shape::PassOrFail => value::is_pass_or_fail(token),
-                Shape::Endpoint { .. } => value::is_endpoint(token),
-            };
-            if !good {
-                return Err(self.misaligned(place));
-            }
-        }
-        Ok(())
     }
 
     /// The tokens AWS has not told us about, in order.
@@ -192,16 +139,16 @@ impl<'a> Line<'a> {
             Part::Whole => token,
             Part::Ip => endpoint().map_or(token, |(ip, _)| ip),
             Part::Port => endpoint().map_or(token, |(_, port)| port),
-            Part::Verb => value::request_parts(token).verb,
-            Part::Url => value::request_parts(token).url,
+            Part::Verb => request_parts(token).verb,
+            Part::Url => request_parts(token).url,
             Part::Path => {
-                let url = value::request_parts(token).url;
+                let url = request_parts(token).url;
                 match url::split(self.chunk, url.start, url.end).and_then(|url| url.path) {
                     Some((start, end)) => token.part(start, end),
                     None => return b"-",
                 }
             }
-            Part::Proto => value::request_parts(token).proto,
+            Part::Proto => request_parts(token).proto,
         };
         if token.start == token.end { b"-" } else { token.bytes() }
     }

@@ -12,11 +12,17 @@ pub mod alb;
 pub mod alb_connection;
 pub mod alb_health_check;
 mod aws_schema;
+mod block;
+mod check;
 pub mod classic;
 mod classic_schema;
 pub mod detect;
+mod ecs_cache;
+mod ecs_compile;
 mod ecs_program;
+mod ecs_run;
 mod ecs_schema;
+mod ecs_value;
 pub mod enrichment;
 pub mod field_at;
 pub mod format;
@@ -24,6 +30,7 @@ mod line;
 pub mod nlb;
 pub mod object_key;
 pub mod reject;
+mod request;
 pub mod rules;
 mod style;
 pub mod tokens;
@@ -274,8 +281,7 @@ impl Parser {
         out: &mut BatchBuilder,
     ) -> Result<Parsed, Reject> {
         let Self { tokens, secrets, redacted, found } = self;
-        let escapes = tokens.escapes() != 0;
-        let line = Line { chunk, start, end, tokens, format, escapes };
+        let line = Line { chunk, start, end, tokens, format };
         line.check_quoting()?;
         let Treatment { redactor, rules, enrichment } = context.treatment;
         let mut parsed = Parsed { kind: format.kind, unknown_fields: line.unknown_fields(), bad_time: false, dropped_by: None };
@@ -297,7 +303,7 @@ impl Parser {
             Some(redactor) => replace_secrets(redactor, secrets, chunk, start, end, tokens, redacted),
             None => (chunk, start, end),
         };
-        let line = Line { chunk, start, end, tokens, format, escapes };
+        let line = Line { chunk, start, end, tokens, format };
         let extras = match enrichment {
             Some(enrichment) => {
                 enrichment.run(context.style.schema(), format.kind, |at| line.value(at), found);

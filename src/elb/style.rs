@@ -3,6 +3,10 @@
 use serde_json::Value;
 
 use super::classic_schema;
+use super::ecs_cache::Cache;
+use super::ecs_compile;
+use super::ecs_compile::Compiled;
+use super::ecs_compile::Presence;
 use super::ecs_program;
 use super::ecs_program::Additions;
 use super::ecs_program::Step;
@@ -77,6 +81,10 @@ pub struct Style {
     constants: Vec<u8>,
     /// The `ecs` schema's steps, by kind: without an HTTP status, and with one.
     steps: Vec<[Vec<Step>; 2]>,
+    /// Places at which a negative number is none in the `ecs` schema, by kind.
+    natural: [u64; Kind::ALL.len()],
+    /// What has been made of the steps so far.
+    programs: Cache,
     /// Most bytes of a document that do not depend on its line, by kind.
     fixed_bytes: Vec<usize>,
 }
@@ -86,8 +94,11 @@ impl Style {
     pub fn new(plan: &StylePlan<'_>) -> Self {
         let &StylePlan { schema, fields, classic_extra, keep_original, enriched, taken } = plan;
         let constants = classic_schema::constants(fields);
+        let programs = if schema == Schema::Ecs { Cache::new() } else { Cache::none() };
+        let natural = Kind::ALL.map(|kind| ecs_compile::natural_places(kind.format()));
         let (tails, steps, fixed_bytes) = (Vec::new(), Vec::new(), Vec::new());
-        let mut style = Self { schema, classic_extra, keep_original, enriched, tails, constants, steps, fixed_bytes };
+        let mut style =
+            Self { schema, classic_extra, keep_original, enriched, tails, constants, steps, natural, programs, fixed_bytes };
         for kind in Kind::ALL {
             let tail = render(fields.iter().filter(|(name, _)| !style.has_member(kind, name) && !taken.contains(name)));
             let mut bytes = fixed_bytes_of_members(kind) + style.constants.len() + tail.len();
@@ -130,6 +141,12 @@ impl Style {
                 Schema::Classic => classic_schema::has_member(name),
                 Schema::Ecs => ecs_program::joins(name),
             }
+    }
+
+    /// The same look without programs.
+    #[cfg(test)]
+    pub(super) fn walking(self) -> Self {
+        Self { programs: Cache::none(), ..self }
     }
 
     /// The same look with other static fields.
@@ -180,6 +197,20 @@ impl Style {
     #[inline(always)]
     pub(super) fn steps(&self, kind: Kind, http: bool) -> &[Step] {
         &self.steps[kind as usize][usize::from(http)]
+    }
+
+    #[inline(always)]
+    pub(super) fn natural(&self, kind: Kind) -> u64 {
+        self.natural[kind as usize]
+    }
+
+    /// The program for lines of this presence, where there is one.
+    #[inline(always)]
+    pub(super) fn program(&self, presence: &Presence) -> Option<&Compiled> {
+        self.programs.get(presence, || {
+            let format = presence.kind.format();
+            ecs_compile::compile(format, self.steps(presence.kind, presence.is_http(format)), presence)
+        })
     }
 }
 

@@ -4,15 +4,15 @@
 //! through [`Tokens::cut`], which follows the written rules byte by byte. Text is never decoded, trimmed or copied.
 
 use memchr::memchr;
-use wide::u8x16;
+use wide::i32x4;
 
+use super::block::BLOCK;
+use super::block::Block;
 use super::reject::Reject;
 use super::reject::RejectReason;
 
 /// Tokens whose place can matter; what comes behind them can only be unknown fields.
 pub const PLACES: usize = 64;
-
-const BLOCK: usize = 64;
 
 /// How a quoted token ends, because the writers of these logs escape differently and document nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,10 @@ pub struct Tokens {
     starts: [u32; PLACES],
     ends: [u32; PLACES],
     len: usize,
+    /// One bit for each place whose token stands in quotes.
     quoted: u64,
+    /// One bit for each place whose token may need an escape.
+    escaped: u64,
     /// Bytes of the line that need an escape inside a JSON string.
     escapes: usize,
     /// Whether a byte outside ASCII was seen.
@@ -50,7 +53,7 @@ pub struct Tokens {
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { starts: [0; PLACES], ends: [0; PLACES], len: 0, quoted: 0, escapes: 0, high: false, rest: Vec::new() }
+        Self { starts: [0; PLACES], ends: [0; PLACES], len: 0, quoted: 0, escaped: 0, escapes: 0, high: false, rest: Vec::new() }
     }
 }
 
@@ -115,6 +118,35 @@ impl Tokens {
         self.quoted
     }
 
+    /// One bit for each place whose token has no byte, and one for each whose token is `-`, the mark for "no value".
+    #[inline(always)]
+    pub fn without_value(&self, chunk: &[u8]) -> (u64, u64) {
+        let (mut empty, mut single) = (0, 0);
+        let len = self.len.min(PLACES);
+        let (starts, ends) = (self.starts.as_chunks::<4>().0, self.ends.as_chunks::<4>().0);
+        for (at, (start, end)) in starts.iter().zip(ends).enumerate().take(len.div_ceil(4)) {
+            let lengths = i32x4::new(end.map(|end| end as i32)) - i32x4::new(start.map(|start| start as i32));
+            empty |= u64::from(lengths.simd_eq(i32x4::splat(0)).to_bitmask()) << (4 * at);
+            single |= u64::from(lengths.simd_eq(i32x4::splat(1)).to_bitmask()) << (4 * at);
+        }
+        let present = if len == 0 { 0 } else { u64::MAX >> (PLACES - len) };
+        let mut left = single & present;
+        let mut dashes = 0;
+        while left != 0 {
+            let place = left.trailing_zeros() as usize;
+            dashes |= u64::from(chunk[self.starts[place] as usize] == b'-') << place;
+            left &= left.wrapping_sub(1);
+        }
+        (empty & present, dashes)
+    }
+
+    /// Whether the token at a place may need an escape inside a JSON string; [`cut`](Self::cut) says so of all tokens of
+    /// a line in which one does.
+    #[inline(always)]
+    pub fn needs_escape(&self, place: usize) -> bool {
+        self.escaped >> (place % PLACES) & 1 == 1
+    }
+
     /// The tokens that have no place, in order.
     pub fn rest(&self) -> &[(u32, u32)] {
         &self.rest
@@ -139,7 +171,6 @@ impl Tokens {
     pub fn cut_plain(&mut self, chunk: &[u8], start: usize, end: usize) -> bool {
         assert!(start <= end && end <= chunk.len(), "a line lies inside its chunk");
         let mut scan = Scan::new();
-        self.starts[0] = start as u32;
         let mut at = start;
         while end.wrapping_sub(at) > BLOCK {
             let Some(bytes) = chunk.get(at..at.wrapping_add(BLOCK)) else { break };
@@ -164,39 +195,41 @@ impl Tokens {
         self.ends[scan.count % PLACES] = end as u32;
         self.len = scan.count.wrapping_add(1);
         self.escapes = scan.escapes as usize;
+        self.escaped = scan.escaped;
         self.high = scan.high != 0;
         self.rest.clear();
-        self.strip_quotes(chunk);
+        self.strip_quotes(chunk, start);
         true
     }
 
-    /// Takes the tokens that the separators of a block at `at` divide; `false`: there are more than places.
+    /// Takes the ends of the tokens that the separators of a block at `at` divide; `false`: there are more than places.
     #[inline(always)]
     fn take(&mut self, scan: &mut Scan, mut separators: u64, at: usize) -> bool {
         let mut count = scan.count;
         while separators != 0 {
-            let space = at.wrapping_add(separators.trailing_zeros() as usize) as u32;
-            self.ends[count % PLACES] = space;
+            self.ends[count % PLACES] = at.wrapping_add(separators.trailing_zeros() as usize) as u32;
             count = count.wrapping_add(1);
-            self.starts[count % PLACES] = space.wrapping_add(1);
             separators &= separators.wrapping_sub(1);
         }
         scan.count = count;
         count < PLACES
     }
 
-    /// Takes the outer quotes off the tokens that have them.
+    /// Finds the starts of tokens that one space divides, and takes their outer quotes off.
     #[inline(always)]
-    fn strip_quotes(&mut self, chunk: &[u8]) {
+    fn strip_quotes(&mut self, chunk: &[u8], start: usize) {
         let mut quoted = 0;
         let len = self.len.min(PLACES);
-        for (start, end) in self.starts[..len].iter_mut().zip(&mut self.ends[..len]).rev() {
-            let has = u32::from(chunk.get(*start as usize) == Some(&b'"'));
-            *start = start.wrapping_add(has);
+        let mut next = start as u32;
+        for (start, end) in self.starts[..len].iter_mut().zip(&mut self.ends[..len]) {
+            let has = u32::from(chunk.get(next as usize) == Some(&b'"'));
+            *start = next.wrapping_add(has);
+            next = end.wrapping_add(1);
             *end = end.wrapping_sub(has);
-            quoted = quoted << 1 | u64::from(has);
+            quoted = quoted >> 1 | u64::from(has) << 63;
         }
-        self.quoted = quoted;
+        // The last place is the highest bit, and there is one at least.
+        self.quoted = quoted >> (PLACES.wrapping_sub(len) & (PLACES - 1));
     }
 
     /// Cuts any line by the written rules. On a reject the tokens are undefined.
@@ -205,6 +238,7 @@ impl Tokens {
         self.quoted = 0;
         self.rest.clear();
         self.escapes = chunk[start..end].iter().filter(|&&byte| byte < 0x20 || byte == b'"' || byte == b'\\').count();
+        self.escaped = if self.escapes == 0 { 0 } else { u64::MAX };
         self.high = !chunk[start..end].is_ascii();
         let mut at = start;
         loop {
@@ -266,6 +300,8 @@ struct Scan {
     /// One when the byte before this block was a backslash.
     behind_backslash: u64,
     escapes: u32,
+    /// One bit for each place whose token has bytes that need an escape.
+    escaped: u64,
     high: u64,
     /// Not zero when something was seen that this pass leaves to the written rules.
     odd: u64,
@@ -273,7 +309,17 @@ struct Scan {
 
 impl Scan {
     fn new() -> Self {
-        Self { count: 0, in_quotes: 0, behind_space: 1, behind_close: 0, behind_backslash: 0, escapes: 0, high: 0, odd: 0 }
+        Self {
+            count: 0,
+            in_quotes: 0,
+            behind_space: 1,
+            behind_close: 0,
+            behind_backslash: 0,
+            escapes: 0,
+            escaped: 0,
+            high: 0,
+            odd: 0,
+        }
     }
 
     /// The separators of a block; `valid` has one bit for each byte that belongs to the line.
@@ -287,7 +333,7 @@ impl Scan {
         let behind_close = (closes << 1) | self.behind_close;
         self.odd |= (opens & !behind_space) | (behind_close & !separators & valid) | (separators & behind_space);
         if block.has_rare | (self.behind_backslash != 0) {
-            self.step_rare(block);
+            self.step_rare(block, separators);
         }
         self.in_quotes = ((quoted as i64) >> 63) as u64;
         self.behind_space = separators >> 63;
@@ -297,93 +343,22 @@ impl Scan {
 
     /// The bytes that most blocks have none of.
     #[inline(always)]
-    fn step_rare(&mut self, block: &Block) {
+    fn step_rare(&mut self, block: &Block, separators: u64) {
         let behind_backslash = (block.backslash << 1) | self.behind_backslash;
         self.odd |= behind_backslash & (block.quote | block.backslash);
         self.escapes = self.escapes.wrapping_add((block.backslash | block.control).count_ones());
         self.high |= block.high;
         self.behind_backslash = block.backslash >> 63;
-    }
-}
-
-/// The classes of 64 bytes.
-#[derive(Default)]
-struct Block {
-    space: u64,
-    quote: u64,
-    /// Whether one of the next three has a bit; they are filled in only then.
-    has_rare: bool,
-    backslash: u64,
-    control: u64,
-    high: u64,
-}
-
-impl Block {
-    /// The classes of what is left of the chunk at `at`, zeros behind it.
-    #[inline(always)]
-    fn last(chunk: &[u8], at: usize) -> Self {
-        match chunk.get(at..at.wrapping_add(BLOCK)) {
-            Some(bytes) => Self::classify(bytes.try_into().expect("the range is one block long")),
-            None => {
-                let mut bytes = [0; BLOCK];
-                let there = &chunk[at..];
-                bytes[..there.len()].copy_from_slice(there);
-                Self::classify(&bytes)
-            }
+        let mut left = block.backslash | block.control;
+        while left != 0 {
+            // Everything up to the next separator is of the same token.
+            let before = (left & left.wrapping_neg()).wrapping_sub(1);
+            let place = self.count.wrapping_add((separators & before).count_ones() as usize);
+            self.escaped |= 1 << (place % PLACES);
+            let behind = separators & !before;
+            left &= !(behind.wrapping_sub(1) & !behind);
         }
     }
-
-    #[inline(always)]
-    fn classify(bytes: &[u8; BLOCK]) -> Self {
-        let mut block = Self::default();
-        let mut rare = u8x16::splat(0);
-        for (lane, sixteen) in bytes.as_chunks::<16>().0.iter().enumerate() {
-            let text = u8x16::new(*sixteen);
-            block.space |= place(text.simd_eq(u8x16::splat(b' ')), lane);
-            block.quote |= place(text.simd_eq(u8x16::splat(b'"')), lane);
-            rare |= is_backslash(text) | is_control(text) | text;
-        }
-        if rare.to_bitmask() != 0 {
-            block.classify_rare(bytes);
-        }
-        block
-    }
-
-    #[inline(never)]
-    fn classify_rare(&mut self, bytes: &[u8; BLOCK]) {
-        self.has_rare = true;
-        for (lane, sixteen) in bytes.as_chunks::<16>().0.iter().enumerate() {
-            let text = u8x16::new(*sixteen);
-            self.backslash |= place(is_backslash(text), lane);
-            self.control |= place(is_control(text), lane);
-            self.high |= place(text, lane);
-        }
-    }
-
-    /// The same without what does not belong to the line.
-    #[inline(always)]
-    fn masked(mut self, valid: u64) -> Self {
-        for mask in [&mut self.space, &mut self.quote, &mut self.backslash, &mut self.control, &mut self.high] {
-            *mask &= valid;
-        }
-        self
-    }
-}
-
-/// The top bits of sixteen bytes, at the place of their lane among four.
-#[inline(always)]
-fn place(bytes: u8x16, lane: usize) -> u64 {
-    u64::from(bytes.to_bitmask()) << (16 * lane)
-}
-
-#[inline(always)]
-fn is_backslash(text: u8x16) -> u8x16 {
-    text.simd_eq(u8x16::splat(b'\\'))
-}
-
-#[inline(always)]
-fn is_control(text: u8x16) -> u8x16 {
-    text.min(u8x16::splat(0x1f)).simd_eq(text)
 }
 
 /// Each bit becomes the exclusive or of itself and all below it.
@@ -469,6 +444,13 @@ mod tests {
         slow.cut(&chunk, start, end, Attempt::ALL[0]).expect("a plain line can be cut");
         assert_eq!(texts(&quick, &chunk), texts(&slow, &chunk), "{:?}", String::from_utf8_lossy(line));
         assert_eq!(quick.has_high(), slow.has_high());
+        let (empty, dashes) = quick.without_value(&chunk);
+        for place in 0..quick.len() {
+            let text = quick.text(&chunk, place);
+            assert_eq!(dashes >> place & 1 == 1, text == b"-", "{place}");
+            assert_eq!(empty >> place & 1 == 1, text.is_empty(), "{place}");
+            assert_eq!(quick.needs_escape(place), text.iter().any(|&byte| crate::json::writer::needs_escape(byte)), "{place}");
+        }
         let outer = 2 * quick.quoted().count_ones() as usize;
         assert_eq!(quick.escapes() + outer, slow.escapes());
         true

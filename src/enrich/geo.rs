@@ -195,7 +195,7 @@ fn put_coordinate(out: &mut Vec<u8>, name: &str, degrees: f64) {
 
 #[cfg(test)]
 #[path = "../../tests/support/mmdb.rs"]
-mod mmdb;
+pub(crate) mod mmdb;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,12 @@ pub const ESCAPE_GROWTH_MAX: usize = 6;
 
 const STEP: usize = 32;
 
+/// Bytes in which a constant is copied along with the value behind it.
+pub const BLOCK: usize = 64;
+
+/// Most bytes of such a constant: one less, so that six bits hold it.
+pub const BLOCK_MAX: usize = BLOCK - 1;
+
 /// A key, a step of text and a quote, rounded up so that any offset of six bits into it needs no check.
 const MEMBER: usize = 128;
 
@@ -194,6 +200,32 @@ impl<'a> Writer<'a> {
         let behind = at.wrapping_add(len & 63);
         to[behind] = b'"';
         behind
+    }
+
+    /// Copies a constant of at most [`BLOCK_MAX`] bytes in one step: `len` of them count.
+    #[inline(always)]
+    pub fn block(&mut self, text: &[u8; BLOCK], len: usize) {
+        debug_assert!(len <= BLOCK_MAX, "a block's constant has at most 63 bytes");
+        let to: &mut [u8; BLOCK] =
+            (&mut self.buf[self.at..self.at.wrapping_add(BLOCK)]).try_into().expect("the range is one block long");
+        *to = *text;
+        self.at = self.at.wrapping_add(len);
+    }
+
+    /// Writes the first `before_len` bytes of a block, at most [`BLOCK_MAX`], the first `len` of a step, at most 32, and as many quotes,
+    /// at most one, with one look at the room there is.
+    #[inline(always)]
+    pub fn block_and_short(&mut self, before: &[u8; BLOCK], before_len: usize, text: &[u8; STEP], len: usize, quotes: usize) {
+        debug_assert!(before_len <= BLOCK_MAX && len <= STEP && quotes <= 1, "a member has its bounds");
+        let to: &mut [u8; MEMBER] =
+            (&mut self.buf[self.at..self.at.wrapping_add(MEMBER)]).try_into().expect("the range is one member long");
+        to[..BLOCK].copy_from_slice(before);
+        // The masks change nothing: they spare a check.
+        let at = before_len & (BLOCK - 1);
+        to[at..at + STEP].copy_from_slice(text);
+        let behind = at.wrapping_add(len & 63);
+        to[behind] = b'"';
+        self.at = self.at.wrapping_add(behind).wrapping_add(quotes);
     }
 
     /// Copies `from[start..end]` as it is, in steps of 32 bytes that may read and write past the end.
