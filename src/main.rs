@@ -8,11 +8,13 @@ use elbow::cli::args::Command;
 use elbow::cli::check;
 use elbow::cli::parse;
 use elbow::cli::run;
+use elbow::cli::schema;
 
 fn main() -> ExitCode {
     match args::from_process() {
         Command::Run(command) => run::run(&command),
         Command::Parse(command) => parse::parse(&command),
+        Command::Mapping(schema) => schema::mapping(schema, &mut io::stdout().lock()),
         Command::Check(command) => match check::check(&command, &mut io::stdout().lock(), &mut io::stderr().lock()) {
             Ok(status) => ExitCode::from(status),
             Err(_) => ExitCode::FAILURE,

@@ -35,6 +35,8 @@ pub enum Command {
     Check(Check),
     /// Lines in, documents out, offline.
     Parse(Parse),
+    /// Print the index template of a schema.
+    Mapping(Schema),
 }
 
 /// Running the relay.
@@ -113,6 +115,7 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
             let overrides = given.overrides(inner);
             Command::Check(Check { config: given.config, overrides })
         }
+        Some(TypedCommand::Schema(schema)) => Command::Mapping(schema.mapping),
         Some(TypedCommand::Parse(parse)) => Command::Parse(Parse {
             format: parse.format,
             schema: parse.schema,
@@ -156,6 +159,17 @@ enum TypedCommand {
     /// not be read.
     #[command(after_help = PARSE_EXAMPLES)]
     Parse(TypedParse),
+    /// Print what other programs need to know of the documents
+    ///
+    /// With --mapping, the index template that Elasticsearch and OpenSearch take for documents of a schema.
+    Schema(TypedSchema),
+}
+
+#[derive(Debug, Args)]
+struct TypedSchema {
+    /// The index template of this schema, as JSON
+    #[arg(long, value_name = "SCHEMA", value_parser = schemas())]
+    mapping: Schema,
 }
 
 #[derive(Debug, Args)]

@@ -4,3 +4,4 @@ pub mod args;
 pub mod check;
 pub mod parse;
 pub mod run;
+pub mod schema;

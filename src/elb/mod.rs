@@ -27,6 +27,7 @@ pub mod enrichment;
 pub mod field_at;
 pub mod format;
 mod line;
+pub mod mapping;
 pub mod nlb;
 pub mod object_key;
 pub mod reject;
