@@ -39,6 +39,12 @@ fn matches(text: [u8; 8], pattern: &[u8; 8]) -> bool {
 
 #[inline(always)]
 fn tail_has_shape(tail: &[u8]) -> bool {
+    // What nearly all lines have.
+    if let Ok(micros) = tail.try_into()
+        && matches(micros, b".000000Z")
+    {
+        return true;
+    }
     let tail = tail.strip_suffix(b"Z").unwrap_or(tail);
     match tail.split_first() {
         None => true,
@@ -73,6 +79,12 @@ fn fraction(tail: &[u8]) -> Micros {
 /// Microseconds that the digits behind a decimal mark stand for, whatever follows them.
 #[inline(always)]
 fn micros(digits: &[u8]) -> Micros {
+    if let Some(&[a, b, c, d, e, f]) = digits.first_chunk()
+        && [a, b, c, d, e, f].iter().all(u8::is_ascii_digit)
+    {
+        let [a, b, c, d, e, f] = [a, b, c, d, e, f].map(|digit| i64::from(digit & 15));
+        return ((a * 10 + b) * 100 + (c * 10 + d)) * 100 + (e * 10 + f);
+    }
     let mut micros = 0;
     let mut unit = SECOND / 10;
     for digit in digits.iter().take(6).take_while(|digit| digit.is_ascii_digit()) {

@@ -11,7 +11,8 @@ use super::value::Token;
 use crate::json::writer::Writer;
 
 /// Writes the document, newline included.
-#[inline(always)]
+// Apart from the others, so that what its loop needs stays in registers.
+#[inline(never)]
 pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     let base = out.at();
     let written = line.open(context, line.token(line.format.time), out);

@@ -61,7 +61,8 @@ pub(super) fn constants(fields: &[(String, Value)]) -> Vec<u8> {
 }
 
 /// Writes the document, newline included.
-#[inline(always)]
+// Apart from the others, so that what its loop needs stays in registers.
+#[inline(never)]
 pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     let base = out.at();
     let Some(columns) = &line.format.columns else {

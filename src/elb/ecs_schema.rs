@@ -32,7 +32,8 @@ use crate::json::writer::Writer;
 use crate::time::parse_shaped;
 
 /// Writes the document, newline included.
-#[inline(always)]
+// Apart from the others, so that what its loop needs stays in registers.
+#[inline(never)]
 pub(super) fn write(line: &Line<'_>, context: &Writing<'_>, out: &mut Writer<'_>) -> Result<Written, Reject> {
     const TIMESTAMP: Key = Key::new("@timestamp");
     let base = out.at();
