@@ -112,11 +112,7 @@ fn table(kind: Kind) -> String {
         for target in field.ecs {
             // A member that differs only in what it says of `-` is one to a reader.
             let same = |other: &&Target| other.path == target.path && other.when != target.when;
-            let name = if field.ecs.iter().any(|other| same(&other)) {
-                format!("`{}`", target.path)
-            } else {
-                ecs(target)
-            };
+            let name = if field.ecs.iter().any(|other| same(&other)) { format!("`{}`", target.path) } else { ecs(target) };
             if !targets.contains(&name) {
                 targets.push(name);
             }
