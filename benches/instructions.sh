@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 counts=benches/instructions.txt
-steps=(tokenise write id line)
+steps=(tokenise write id redact classic ecs line)
 few=2000
 many=12000
 
@@ -29,10 +29,12 @@ of_a_line() {
 
 made=$(of_a_line none)
 declare -A found
-for step in tokenise id aws aws+id; do
+for step in tokenise content-id aws aws+id aws+redact classic ecs; do
   found[$step]=$(($(of_a_line "$step") - made))
 done
 found[write]=$((found[aws] - found[tokenise]))
+found[id]=${found[content-id]}
+found[redact]=$((found[aws+redact] - found[aws]))
 found[line]=${found[aws+id]}
 compiler=$(rustc --version)
 

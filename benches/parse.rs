@@ -23,6 +23,8 @@ use elbow::event_id::SourceIds;
 use elbow::json::envelope::Envelope;
 use elbow::json::envelope::Received;
 use elbow::json::envelope::Tags;
+use elbow::redact::Redactor;
+use elbow::redact::Replacement;
 
 const STEPS: [&str; 12] =
     ["none", "split", "tokenise", "id", "source-id", "content-id", "aws", "aws+id", "classic", "classic+id", "ecs", "ecs+id"];
@@ -39,14 +41,14 @@ fn lines(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-fn documents(text: &[u8], schema: Schema, with_id: bool, out: &mut BatchBuilder) {
+fn documents(text: &[u8], schema: Schema, with_id: bool, treatment: Treatment<'_>, out: &mut BatchBuilder) {
     let mut parser = Parser::default();
     let style = Style::new(&StylePlan::plain(schema));
     let received = Received::at(1_709_251_200_000_000);
-    let mut ids = ArrivalIds::new(IdKey::new([7; 32]), [1; 12], SourceId(0), 1);
+    let ids = ContentIds::new(IdKey::new([7; 32]), "");
     for (start, end) in lines(text) {
-        let envelope = with_id.then(|| Envelope { received, id: ids.draw() });
-        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE, treatment: Treatment::default() };
+        let envelope = with_id.then(|| Envelope { received, id: ids.id(&text[start..end], 0) });
+        let context = Context { style: &style, only: None, envelope, tags: Tags::NONE, treatment };
         parser.document(text, start, end, &context, out).expect("the lines are ALB lines");
         if out.bytes() > BATCH_BYTES {
             black_box(out.documents());
@@ -85,12 +87,17 @@ fn step(name: &str, text: &[u8], out: &mut BatchBuilder) {
                 black_box(ids.id(&text[start..end], 0).hex());
             }
         }
-        "aws" => documents(text, Schema::Aws, false, out),
-        "aws+id" => documents(text, Schema::Aws, true, out),
-        "classic" => documents(text, Schema::Classic, false, out),
-        "ecs" => documents(text, Schema::Ecs, false, out),
-        "ecs+id" => documents(text, Schema::Ecs, true, out),
-        "classic+id" => documents(text, Schema::Classic, true, out),
+        "aws" => documents(text, Schema::Aws, false, Treatment::default(), out),
+        "aws+id" => documents(text, Schema::Aws, true, Treatment::default(), out),
+        "aws+redact" => {
+            let redactor = Redactor::new(Replacement::Mask, &[]).expect("no names");
+            let treatment = Treatment { redactor: Some(&redactor), ..Treatment::default() };
+            documents(text, Schema::Aws, false, treatment, out);
+        }
+        "classic" => documents(text, Schema::Classic, false, Treatment::default(), out),
+        "ecs" => documents(text, Schema::Ecs, false, Treatment::default(), out),
+        "ecs+id" => documents(text, Schema::Ecs, true, Treatment::default(), out),
+        "classic+id" => documents(text, Schema::Classic, true, Treatment::default(), out),
         _ => panic!("a step is one of {STEPS:?}"),
     }
 }

@@ -13,6 +13,8 @@ mod connections;
 mod delivery;
 #[path = "e2e/figures.rs"]
 mod figures;
+#[path = "e2e/handling.rs"]
+mod handling;
 #[path = "e2e/lines.rs"]
 mod lines;
 #[path = "e2e/pressure.rs"]

@@ -13,9 +13,12 @@ use std::process::Stdio;
 use elbow::config;
 use elbow::config::Text;
 use elbow::config::overrides::Overrides;
+use elbow::elb::format::Kind;
 use elbow::metrics::Figures;
 use elbow::metrics::Metrics;
 use elbow::metrics::SinkFigures;
+use elbow::redact;
+use elbow::tally::Tally;
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
@@ -52,14 +55,6 @@ fn elbow() -> Command {
     command
 }
 
-/// The same with each event id blanked: those are another each time.
-fn without_ids(text: &str) -> String {
-    const BEFORE: &str = "\"id\":\"";
-    let mut parts = text.split(BEFORE);
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + BEFORE + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
-}
-
 #[test]
 fn the_readme_shows_the_line_of_the_banner_and_its_document() {
     let readme = page("README.md");
@@ -71,7 +66,7 @@ fn the_readme_shows_the_line_of_the_banner_and_its_document() {
         elbow().arg("parse").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
     child.stdin.take().expect("a pipe").write_all(line.text.as_bytes()).expect("it reads");
     let output = child.wait_with_output().expect("it ends");
-    assert_eq!(without_ids(&shown.text), without_ids(&String::from_utf8(output.stdout).expect("text")));
+    assert_eq!(shown.text, String::from_utf8(output.stdout).expect("text"));
 }
 
 #[test]
@@ -110,12 +105,13 @@ fn tables(page: &str, columns: usize) -> BTreeMap<String, Vec<Vec<String>>> {
     tables
 }
 
-/// Every kind of source and sink with only what it must have.
+/// Every kind of source, sink and lookup with only what it must have, and what has no default.
 const LEAST: &str = "
 [[source]]
 name = 'elb'
 type = 'tcp'
 address = '0.0.0.0:5000'
+redact_names = ['order_no']
 [source.fields]
 Component = 'web'
 [[sink]]
@@ -129,6 +125,26 @@ path = '/var/lib/elbow/documents.json'
 [[sink]]
 name = 'screen'
 type = 'stdout'
+[[rule]]
+name = 'noise'
+action = 'sample'
+keep_one_in = 100
+when = [ { field = 'elb', equals = 'a' } ]
+[[lookup]]
+name = 'teams'
+type = 'table'
+path = '/etc/elbow/teams.csv'
+field = 'elb'
+key_column = 'lb'
+columns = { team = 'team' }
+numbers = ['team']
+[[lookup]]
+name = 'places'
+type = 'geoip'
+path = '/var/lib/places.mmdb'
+[[lookup]]
+name = 'agents'
+type = 'user_agent'
 ";
 
 /// Where the configuration page tells of a section of the report.
@@ -139,6 +155,9 @@ fn heading_of(section: &str) -> &str {
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
+        "[[rule]] noise" => "[[rule]]",
+        "[[lookup]] teams" => "[[lookup]] of type \"table\"",
+        "[[lookup]] places" | "[[lookup]] agents" => "[[lookup]]",
         table => table,
     }
 }
@@ -162,15 +181,17 @@ fn the_configuration_page_lists_every_key_with_its_default() {
         };
         let mut words = setting.split_whitespace();
         let key = words.next().expect("a key");
-        let key = if key.starts_with("fields.") { "fields" } else { key };
-        // What every sink has stands below the heading for all of them.
-        let at = [heading, "[[sink]]"]
+        let key = key.split('.').next().unwrap_or(key);
+        // What every sink or lookup has stands below the heading for all of them; each type of lookup has its own field.
+        let at = [heading, heading.split(" of type").next().unwrap_or(heading)]
             .map(|heading| (heading.to_owned(), key.to_owned()))
             .into_iter()
             .find(|at| rows.contains_key(at));
         let at = at.unwrap_or_else(|| panic!("{key} of {heading} is not in docs/configuration.md"));
-        if line.contains("  default") && key != "id_key" {
-            assert_eq!(rows[&at].split(',').next(), words.next(), "the default of {key} in docs/configuration.md");
+        if line.contains("  default") && key != "id_key" && !setting.contains(" user_agent ") {
+            let (_, rest) = setting.trim_start().split_once(' ').expect("a value");
+            let value = rest.trim_start().split("  ").next();
+            assert_eq!(rows[&at].split(',').next(), value, "the default of {key} in docs/configuration.md");
         }
         told.remove(&at);
     }
@@ -210,15 +231,81 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]]" => "type = 'tcp'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
+        "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
         table => return format!("{table}\n{setting}\n{LEAST}"),
     };
     LEAST.replace(type_line, &format!("{type_line}\n{setting}"))
 }
 
+/// The cells of all rows of the table behind this line, without the marks around what is code.
+fn rows_behind<'p>(page: &'p str, line: &str) -> Vec<Vec<&'p str>> {
+    let (_, behind) = page.split_once(line).unwrap_or_else(|| panic!("no {line} in docs/configuration.md"));
+    let table =
+        behind.lines().skip_while(|line| line.is_empty() || line.starts_with("|---")).take_while(|line| line.starts_with('|'));
+    table.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+#[test]
+fn the_configuration_page_lists_every_name_of_a_secret() {
+    let mut real: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (rule, name) in redact::names::all() {
+        real.entry(rule.label()).or_default().push(name);
+    }
+    let page = page("docs/configuration.md");
+    let code = |text: &str| text.trim_matches('`').to_owned();
+    let told: BTreeMap<String, Vec<String>> =
+        rows_behind(&page, "| rule | names |").iter().map(|row| (code(row[0]), row[1].split(", ").map(code).collect())).collect();
+    let real = real.into_iter().map(|(rule, names)| (rule.to_owned(), names.into_iter().map(str::to_owned).collect()));
+    assert_eq!(
+        told,
+        real.collect::<BTreeMap<String, Vec<String>>>(),
+        "docs/configuration.md on the left, the program on the right"
+    );
+    let rules: String = rows_behind(&page, "| rule | what |").iter().map(|row| row[0]).collect();
+    for rule in redact::Rule::ALL {
+        assert!(rules.contains(&format!("`{}`", rule.label())), "{} is not in docs/configuration.md", rule.label());
+    }
+}
+
+#[test]
+fn the_configuration_page_lists_every_key_of_a_condition() {
+    let page = page("docs/configuration.md");
+    let told: Vec<&str> =
+        rows_behind(&page, "| key of a condition | what |").iter().map(|row| row[0].trim_matches('`')).collect();
+    let real: Vec<&str> = ["field"].into_iter().chain(config::rule::TESTS).chain(["not"]).collect();
+    assert_eq!(told, real);
+}
+
+#[test]
+fn the_examples_of_the_configuration_page_are_good() {
+    let mut tried = 0;
+    for block in blocks(&page("docs/configuration.md")).into_iter().filter(|block| block.info == "toml") {
+        let sink = "[[sink]]\nname = 'screen'\ntype = 'stdout'\n";
+        let source = "[[source]]\nname = 'elb'\ntype = 'tcp'\naddress = '0.0.0.0:5000'\n";
+        let source = if block.text.contains("[[source]]") { "" } else { source };
+        let text = format!("{}{source}{sink}", block.text);
+        let plan = config::load(&Text { name: "example", text: &text, built_in: false }, &Overrides::default(), &|_| None);
+        plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+        tried += 1;
+    }
+    assert!(tried > 2, "there are examples in docs/configuration.md: {tried}");
+}
+
+/// Metrics with a child in every family.
+fn metrics() -> Metrics {
+    let metrics = Metrics::new();
+    let source = metrics.source("in", &["name".to_owned()]);
+    source.connected();
+    let mut tally = Tally::default();
+    tally.longer(Kind::Alb, 1);
+    source.longer(&tally);
+    metrics.lookup("teams").loaded();
+    metrics
+}
+
 #[test]
 fn the_metrics_page_lists_every_metric() {
-    let metrics = Metrics::new();
-    metrics.source("in", &[]).connected();
+    let metrics = metrics();
     let sinks = vec![SinkFigures { name: "out".to_owned(), ..SinkFigures::default() }];
     let text = metrics.render(&Figures { sinks, ..Figures::default() });
     let mut real: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
@@ -245,10 +332,8 @@ fn labels(text: &str, name: &str) -> Vec<String> {
 #[test]
 fn the_metrics_page_lists_every_value_of_a_label() {
     let page = page("docs/metrics.md");
-    let metrics = Metrics::new();
-    metrics.source("in", &[]).connected();
-    let text = metrics.render(&Figures::default());
-    for label in ["format", "reason"] {
+    let text = metrics().render(&Figures::default());
+    for label in ["format", "reason", "rule", "result"] {
         for value in text.split(&format!("{label}=\"")).skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(page.contains(&format!("`{value}`")), "{label}=\"{value}\" is not in docs/metrics.md");
         }

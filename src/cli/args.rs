@@ -68,7 +68,11 @@ pub struct Parse {
     pub schema: Option<Schema>,
     /// Leave out what the relay adds.
     pub bare: bool,
-    /// The file whose first source gives schema, fields and limits.
+    /// Keep the line in its document, whatever the file says.
+    pub keep_original: bool,
+    /// Have the fields that the classic schema has no name for, whatever the file says.
+    pub classic_extra: bool,
+    /// The file whose first source says how lines become documents.
     pub config: Option<PathBuf>,
     /// What to read; `-` is standard input, which is also read where nothing is named.
     pub files: Vec<PathBuf>,
@@ -81,7 +85,10 @@ impl Parse {
         let base = first.unwrap_or(ParsePlan::plain(self.format, Schema::Aws));
         // A reject is what people run this for: it is shown whatever the source does with it.
         let schema = self.schema.unwrap_or(base.schema);
-        ParsePlan { format: self.format, schema, on_reject: OnReject::Tag, bare: self.bare, ..base }
+        let keep_original = self.keep_original || base.keep_original;
+        let classic_extra = self.classic_extra || base.classic_extra;
+        let base = ParsePlan { keep_original, classic_extra, bare: self.bare, ..base };
+        ParsePlan { format: self.format, schema, on_reject: OnReject::Tag, ..base }
     }
 }
 
@@ -110,6 +117,8 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
             format: parse.format,
             schema: parse.schema,
             bare: parse.bare,
+            keep_original: parse.keep_original,
+            classic_extra: parse.classic_extra,
             config: parse.config,
             files: parse.files,
         }),
@@ -143,8 +152,8 @@ enum TypedCommand {
     /// Turn lines into documents, offline
     ///
     /// Documents go to standard output. A line no parser takes is printed there as its tagged document, and on standard error as
-    /// FILE:LINE:COLUMN: reason, with the column in bytes from 1. Exit status: 0 all lines gave documents, 1 some did not, 2 a
-    /// file could not be read.
+    /// FILE:LINE:COLUMN: reason, with the column in bytes from 1. Exit status: 0 no line was rejected, 1 some were, 2 a file could
+    /// not be read.
     #[command(after_help = PARSE_EXAMPLES)]
     Parse(TypedParse),
 }
@@ -181,7 +190,7 @@ struct TypedPlan {
     /// Where /metrics, /health and /ready are served, on this machine only; "off" for nowhere
     #[arg(long, env = "ELBOW_ADMIN", value_name = "ADDRESS", hide_env_values = true)]
     admin: Option<String>,
-    /// The names in documents, for every source: aws or classic
+    /// The names in documents, for every source: aws, classic or ecs
     #[arg(long, env = "ELBOW_SCHEMA", value_name = "SCHEMA", hide_env_values = true)]
     schema: Option<String>,
     /// A field for every document, over a field of that name in the file; may be repeated
@@ -196,13 +205,21 @@ struct TypedParse {
     /// What the lines are; elb is any ELB log or JSON
     #[arg(long, value_name = "FORMAT", default_value = "elb", value_parser = formats())]
     format: Format,
-    /// The names in documents; that of the file's first source, or aws
+    /// The names in documents: aws, classic or ecs; those of the file's first source, or aws
     #[arg(long, value_name = "SCHEMA", value_parser = schemas())]
     schema: Option<Schema>,
     /// Leave out what the relay adds: @timestamp, @version and event.id
     #[arg(long)]
     bare: bool,
-    /// Take schema, fields and limits of the first source in this configuration file
+    /// Keep each load-balancer line in its document: in message, or in event.original with ecs
+    #[arg(long)]
+    keep_original: bool,
+    /// With classic, add the fields it has no name for, under AWS's names
+    #[arg(long)]
+    classic_extra: bool,
+    /// Take schema, fields and limits of the first source in this configuration file, and its redaction, rules and lookups
+    ///
+    /// Without a file nothing is redacted, dropped or looked up.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Files to read, plain or .gz; - is standard input
@@ -330,7 +347,8 @@ const PARSE_EXAMPLES: &str = "\
 Examples:
   elbow parse access.log.gz
   cat access.log | elbow parse --schema classic -
-  elbow parse --format alb --bare access.log   only what the line itself says";
+  elbow parse --format alb --bare access.log   only what the line itself says
+  elbow parse --schema ecs -c elbow.toml access.log";
 
 #[cfg(test)]
 mod tests {
@@ -382,7 +400,11 @@ mod tests {
         assert_eq!(parse.files.len(), 3);
         let Ok(Command::Parse(parse)) = read("elbow parse") else { panic!() };
         assert_eq!(parse.files, [PathBuf::from("-")]);
-        assert_eq!(parse.plan(None).schema, Schema::Aws);
+        let plan = parse.plan(None);
+        assert_eq!((plan.schema, plan.keep_original, plan.classic_extra), (Schema::Aws, false, false));
+        let Ok(Command::Parse(parse)) = read("elbow parse --schema classic --keep-original --classic-extra") else { panic!() };
+        let plan = parse.plan(None);
+        assert_eq!((plan.schema, plan.keep_original, plan.classic_extra), (Schema::Classic, true, true));
     }
 
     #[test]

@@ -19,18 +19,20 @@ use crate::cli::check::EXIT_CONFIGURATION;
 use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
+use crate::elb::Schema;
 use crate::event_id::IdKey;
 use crate::framing::lines::Lines;
 use crate::framing::lines::Whole;
 use crate::json::envelope::Received;
 use crate::pipeline::feed::now;
 use crate::pipeline::ids::Ids;
+use crate::pipeline::look::Look;
 use crate::pipeline::look::look;
 use crate::pipeline::lookups::LookupPlan;
 use crate::pipeline::lookups::Lookups;
 use crate::pipeline::parse::LineParser;
-use crate::pipeline::parse::Look;
 use crate::pipeline::plan::ParsePlan;
+use crate::tally::Longer;
 
 /// Exit status when some lines were rejected.
 const EXIT_REJECTS: u8 = 1;
@@ -47,9 +49,13 @@ pub fn parse(command: &Parse) -> ExitCode {
             return ExitCode::from(EXIT_CONFIGURATION);
         }
     };
+    let parse_plan = command.plan(plan.as_ref());
+    if command.classic_extra && parse_plan.schema != Schema::Classic {
+        return usage("--classic-extra adds fields to the schema classic: add --schema classic, or leave it out");
+    }
     let lookups = plan.as_ref().map_or(&[][..], |plan| &plan.relay.lookups);
     let key = plan.as_ref().map_or(IdKey::PUBLISHED, |plan: &Plan| plan.relay.id_key);
-    let mut job = match Job::new(&command.plan(plan.as_ref()), lookups, key) {
+    let mut job = match Job::new(&parse_plan, lookups, key) {
         Ok(job) => job,
         Err(error) => return usage(&error),
     };
@@ -98,6 +104,9 @@ struct Job {
     documents: u64,
     rejects: u64,
     quiet: u64,
+    dropped: u64,
+    /// Lines with more fields than are known.
+    longer: Vec<Longer>,
 }
 
 impl Job {
@@ -106,7 +115,9 @@ impl Job {
         let look = look(plan, key, &lookups).map_err(|error| error.to_string())?;
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| format!("the system gives no random bytes: {error}"))?;
-        Ok(Self { plan: plan.clone(), look: Arc::new(look), key, nonce, files: 0, lines: 0, documents: 0, rejects: 0, quiet: 0 })
+        let (plan, look) = (plan.clone(), Arc::new(look));
+        let (files, lines, documents, rejects, quiet, dropped, longer) = (0, 0, 0, 0, 0, 0, Vec::new());
+        Ok(Self { plan, look, key, nonce, files, lines, documents, rejects, quiet, dropped, longer })
     }
 
     fn file(&mut self, path: &Path) -> Result<(), Failure> {
@@ -141,11 +152,27 @@ impl Job {
     }
 
     fn summary(&self) {
-        let Self { lines, documents, rejects, quiet, .. } = self;
-        let _ = writeln!(
-            io::stderr().lock(),
-            "{lines} lines: {documents} documents, {rejects} of them rejects; {quiet} blank lines and control messages"
-        );
+        let Self { lines, documents, rejects, quiet, dropped, .. } = self;
+        let mut text =
+            format!("{lines} lines: {documents} documents, {rejects} of them rejects; {quiet} blank lines and control messages");
+        if *dropped > 0 {
+            text += &format!("; {dropped} dropped by rules");
+        }
+        for Longer { kind, tokens, lines } in &self.longer {
+            let (kind, known) = (kind.label(), kind.format().fields.len());
+            text += &format!("\n{lines} {kind} lines have {tokens} fields, of which {known} are known");
+        }
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Adds lines with more fields than are known to those of their shape.
+    fn count_longer(&mut self, new: &[Longer]) {
+        for new in new {
+            match self.longer.iter_mut().find(|longer| (longer.kind, longer.tokens) == (new.kind, new.tokens)) {
+                Some(longer) => longer.lines += new.lines,
+                None => self.longer.push(*new),
+            }
+        }
     }
 }
 
@@ -174,6 +201,8 @@ impl FileRun {
         job.documents += self.out.len() as u64;
         job.rejects += tally.rejects.iter().sum::<u64>();
         job.quiet += tally.blank + tally.control;
+        job.dropped += tally.dropped_by.iter().sum::<u64>();
+        job.count_longer(&tally.unknown_fields);
         self.out.clear();
         Ok(())
     }

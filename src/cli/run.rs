@@ -25,6 +25,7 @@ use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
+use crate::pipeline::start_error::StartError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
 
@@ -86,7 +87,11 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
         Ok(relay) => relay,
         Err(error) => {
             complain(&format!("elbow: {error}"));
-            return EXIT_FAILURE;
+            return match error {
+                // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
+                StartError::Lookup(_) | StartError::Look { .. } => EXIT_CONFIGURATION,
+                StartError::Resolve { .. } | StartError::Listen { .. } | StartError::Random(_) => EXIT_FAILURE,
+            };
         }
     };
     announce(&relay, &sinks, is_first_try);

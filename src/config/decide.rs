@@ -1,27 +1,42 @@
-//! What the keys of a configuration mean, from the top; `source` and `sink` know their own tables.
+//! What the keys of a configuration mean, from the top; sources, sinks, rules and lookups know their own tables.
 
 use crate::buffer::BufferPlan;
 use crate::config::address::Address;
+use crate::config::aims::Aimed;
+use crate::config::aims::check_sources;
 use crate::config::complaint::Complaint;
+use crate::config::lookup;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
 use crate::config::report::Report;
+use crate::config::rule;
 use crate::config::sink;
 use crate::config::source;
 use crate::config::words::Words;
+use crate::elb::rules::RulePlan;
 use crate::event_id::IdKey;
 use crate::pipeline::admin::AdminPlan;
+use crate::pipeline::lookups::LookupPlan;
 use crate::pipeline::relay::RelayPlan;
 
-/// What several tables must agree on.
+/// Addresses and who listens there.
+pub type Listening = Vec<(String, String)>;
+
+/// What several tables must agree on, or what is read before the tables that use it.
 pub struct Shared {
     /// Bytes the buffer holds.
     pub buffer_bytes_max: u64,
     /// Addresses listened on so far, and by whom.
-    pub listening: Vec<(String, String)>,
+    pub listening: Listening,
+    /// Whether everybody knows the key that event ids and hashes are computed under.
+    pub key_is_published: bool,
+    /// Which lines are dropped, in order.
+    pub rules: Vec<Aimed<RulePlan>>,
+    /// What lines are looked up in, in order.
+    pub lookups: Vec<Aimed<LookupPlan>>,
 }
 
 /// Reads the whole file. The plan is only meant when there were no complaints.
@@ -30,13 +45,25 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     root.later("tenant", "remove the table");
     let memory_bytes_max = decide_memory(&mut root);
     let buffer = decide_buffer(&mut root, memory_bytes_max);
-    let mut shared = Shared { buffer_bytes_max: buffer.bytes_max, listening: Vec::new() };
-    let admin = decide_admin(&mut root, overrides, &mut shared);
+    let mut listening = Vec::new();
+    let admin = decide_admin(&mut root, overrides, &mut listening);
     let id_key = decide_id_key(&mut root);
-    let sources = source::decide_all(&mut root, overrides, &mut shared);
+    let mut shared = Shared {
+        buffer_bytes_max: buffer.bytes_max,
+        listening,
+        // A key with a mistake in it is complained of already.
+        key_is_published: id_key == Some(IdKey::PUBLISHED),
+        rules: rule::decide_all(&mut root),
+        lookups: lookup::decide_all(&mut root),
+    };
+    let (sources, names) = source::decide_all(&mut root, overrides, &mut shared);
+    check_sources(root.desk(), &shared.rules, &names, &sources);
+    check_sources(root.desk(), &shared.lookups, &names, &sources);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
     root.finish();
-    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, lookups: Vec::new(), id_key };
+    let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
+    let id_key = id_key.unwrap_or(IdKey::PUBLISHED);
+    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, lookups, id_key };
     Plan { relay, report: Report::default() }
 }
 
@@ -70,7 +97,7 @@ fn decide_buffer(root: &mut Reader<'_, '_>, memory_bytes_max: u64) -> BufferPlan
     BufferPlan { bytes_max }
 }
 
-fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> Option<AdminPlan> {
+fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, listening: &mut Listening) -> Option<AdminPlan> {
     root.desk().report.begin("[admin]");
     let mut admin = root.table("admin");
     if let Some(given) = &overrides.admin {
@@ -85,12 +112,12 @@ fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut S
             None
         }
         Some(written) => {
-            check_admin(&mut admin, &written, shared);
+            check_admin(&mut admin, &written, listening);
             Some(AdminPlan { address: written.text })
         }
         None => {
             admin.record("address", ADMIN_ADDRESS, Origin::Default);
-            shared.listening.push((ADMIN_ADDRESS.to_owned(), "the admin listener".to_owned()));
+            listening.push((ADMIN_ADDRESS.to_owned(), "the admin listener".to_owned()));
             Some(AdminPlan { address: ADMIN_ADDRESS.to_owned() })
         }
     };
@@ -98,8 +125,8 @@ fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut S
     plan
 }
 
-fn check_admin(admin: &mut Reader<'_, '_>, written: &Written, shared: &mut Shared) {
-    let Some(address) = check_listen(admin, written, "the admin listener", shared) else { return };
+fn check_admin(admin: &mut Reader<'_, '_>, written: &Written, listening: &mut Listening) {
+    let Some(address) = check_listen(admin, written, "the admin listener", listening) else { return };
     if !address.is_loopback() {
         let remedy = format!("\"127.0.0.1:{0}\", \"[::1]:{0}\" or \"off\"; let a local agent or a tunnel reach it", address.port);
         admin.refuse(
@@ -117,7 +144,7 @@ pub fn check_listen<'w>(
     reader: &mut Reader<'_, '_>,
     written: &'w Written,
     who: &str,
-    shared: &mut Shared,
+    listening: &mut Listening,
 ) -> Option<Address<'w>> {
     let address = match Address::parse(&written.text) {
         Ok(address) => address,
@@ -128,11 +155,11 @@ pub fn check_listen<'w>(
         }
     };
     reader.record("address", written.text.clone(), written.origin());
-    let taken = shared.listening.iter().find(|(other, _)| address.port != 0 && *other == written.text);
+    let taken = listening.iter().find(|(other, _)| address.port != 0 && *other == written.text);
     if let Some((_, by)) = taken {
         reader.refuse("address", written, format!("{by} already listens there"), None, Some("choose another port".to_owned()));
     }
-    shared.listening.push((written.text.clone(), who.to_owned()));
+    listening.push((written.text.clone(), who.to_owned()));
     Some(address)
 }
 
@@ -150,24 +177,25 @@ pub fn decide_name(reader: &mut Reader<'_, '_>, taken: &[String], example: &str)
     Some(written.text)
 }
 
-fn decide_id_key(root: &mut Reader<'_, '_>) -> IdKey {
+/// The key for event ids; `None` where a mistake keeps it from being known.
+fn decide_id_key(root: &mut Reader<'_, '_>) -> Option<IdKey> {
     root.desk().report.begin("event ids");
     if !root.has("id_key") {
         root.known("id_key");
         root.record("id_key", "the published key", Origin::Default);
-        return IdKey::PUBLISHED;
+        return Some(IdKey::PUBLISHED);
     }
-    let Some(written) = root.string("id_key") else { return IdKey::PUBLISHED };
+    let written = root.string("id_key")?;
     if let Some(key) = IdKey::from_hex(&written.text) {
         root.record("id_key", "***", written.origin());
-        return key;
+        return Some(key);
     }
     // What a variable made of it may be a secret with a slip in it: say its length, not what it reads.
     let what = format!("not a key: {} characters", written.text.chars().count());
     let complaint = Complaint::wrong(written.place(), "id_key", what);
     let complaint = complaint.allowed("64 hexadecimal digits").remedy("make one with: openssl rand -hex 32");
     root.desk().complaints.push(complaint);
-    IdKey::PUBLISHED
+    None
 }
 
 const ADMIN_ADDRESS: &str = "127.0.0.1:9600";
@@ -176,7 +204,7 @@ const ADMIN_ADDRESS: &str = "127.0.0.1:9600";
 const MEMORY_MIN: u64 = 16 << 20;
 const MEMORY_MAX: u64 = 1 << 40;
 
-/// One line of the default length, times [`source::EXPANSION`].
+/// Eight batches, each of which is what one read gives at the most.
 const BUFFER_MIN: u64 = 8 << 20;
 
 const NAME_BYTES_MAX: usize = 64;

@@ -3,17 +3,24 @@
 //! Planning opens nothing, resolves nothing and reads no clock; the same inputs give the same plan. The built-in
 //! defaults are a text like any other, so that they can do nothing a file cannot.
 //!
-//! Reading order: [`plan`] is what comes out; [`decide`], [`source`] and [`sink`] know what keys mean; [`reader`] knows
-//! tables, ranges and types; [`complaint`] shows mistakes, [`report`] what was decided.
+//! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`] and [`sink`] know what keys mean;
+//! [`reader`] knows tables, ranges and types; [`complaint`] shows mistakes, [`report`] what was decided.
 
 pub mod address;
+pub mod aims;
+mod choices;
 pub mod complaint;
 pub mod decide;
+pub mod fields;
+pub mod growth;
+pub mod lookup;
 pub mod overrides;
 pub mod plan;
 mod quantities;
 pub mod reader;
+pub mod redaction;
 pub mod report;
+pub mod rule;
 pub mod sink;
 pub mod source;
 pub mod substitute;

@@ -102,7 +102,8 @@ impl<'d, 't> Reader<'d, 't> {
         let mut tables = Vec::new();
         let DeValue::Array(array) = value.get_ref() else {
             let complaint = self.complaint(key, Place::File(value.span()), "there can be several of these");
-            self.desk.complaints.push(complaint.remedy(format!("write [[{key}]] with two brackets")));
+            let header = self.path_to(key);
+            self.desk.complaints.push(complaint.remedy(format!("write [[{header}]] with two brackets")));
             if let DeValue::Table(table) = value.get_ref() {
                 tables.push((table, value.span()));
             }

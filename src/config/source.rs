@@ -4,31 +4,34 @@ use std::ops::Range;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde_json::Number;
 use serde_json::Value;
 use toml::de::DeTable;
-use toml::de::DeValue;
 
 use crate::config::complaint::Complaint;
 use crate::config::complaint::Place;
 use crate::config::decide::Shared;
 use crate::config::decide::check_listen;
 use crate::config::decide::decide_name;
+use crate::config::fields::decide_fields;
+use crate::config::growth::Growth;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
-use crate::config::reader::Written;
+use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
 use crate::config::words::Words;
 use crate::elb::Schema;
+use crate::elb::rules::RULES_MAX;
 use crate::pipeline::plan::Format;
+use crate::pipeline::plan::Identity;
+use crate::pipeline::plan::LINE_BYTES_MAX;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourcePlan;
 use crate::source::tcp::TcpSourcePlan;
 
-/// Reads all sources; complains when there is none.
-pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> Vec<SourcePlan> {
+/// Reads all sources; complains when there is none. Gives their plans, and their names as they were written.
+pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> (Vec<SourcePlan>, Vec<String>) {
     let written = root.has("source");
     let tables = root.tables("source");
     if tables.len() > SOURCES_MAX {
@@ -50,7 +53,7 @@ pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut
         let complaint = Complaint::missing(root.place(), "source", "there is no source: nothing would be received");
         root.desk().complaints.push(complaint.remedy(SNIPPET));
     }
-    plans
+    (plans, names)
 }
 
 type Table<'t> = (&'t DeTable<'t>, Range<usize>);
@@ -95,16 +98,80 @@ fn decide_one<'t>(
 fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
     let address = source.required("address", "\"0.0.0.0:5000\"");
     if let Some(written) = &address {
-        check_listen(source, written, &format!("source {name:?}"), shared);
+        check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
-    let (format, schema, on_reject) = decide_words(source);
-    let line_bytes_max = decide_line_bytes(source, shared);
+    let parse = decide_parse(source, &name, shared);
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
     for key in ["tls", "proxy_protocol"] {
         source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
     }
+    warn_of_placeholders(source, &name, parse.schema, &fields);
+    let address = address?.text;
+    Some(SourcePlan {
+        tcp: TcpSourcePlan {
+            name,
+            address,
+            line_bytes_max: parse.line_bytes_max,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            idle_timeout,
+        },
+        parse: ParsePlan { fields, ..parse },
+    })
+}
+
+/// What says how lines become documents, its static fields aside.
+fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> ParsePlan {
+    let formats = Format::ALL.map(|format| (format.label(), format));
+    let format = source.one_of("format", &Words { now: &formats, later: &[] }, ("auto", Format::Auto));
+    let schemas = Schema::ALL.map(|schema| (schema.label(), schema));
+    let schema = source.one_of("schema", &Words { now: &schemas, later: &[] }, ("aws", Schema::Aws));
+    let classic_extra = source.switch("classic_extra", false);
+    if classic_extra && schema != Schema::Classic {
+        let what = "adds fields to the schema \"classic\", and this source has another one";
+        source.refuse_key("classic_extra", what, "remove it, or write schema = \"classic\"");
+    }
+    let keep_original = source.switch("keep_original", false);
+    let identities = Identity::ALL.map(|identity| (identity.label(), identity));
+    let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
+    let (redact, redact_names) = decide_redaction(source, shared);
+    let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
+    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
+    source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));
+    let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).filter_map(|rule| rule.what.clone()).collect();
+    if rules.len() > RULES_MAX {
+        let what = format!("{} rules are for this source", rules.len());
+        source.refuse_key("rule", &what, "at most 64 are possible: every line is held against all of them until one matches");
+    }
+    let lookups: Vec<usize> = (0..shared.lookups.len()).filter(|at| shared.lookups[*at].is_for(name)).collect();
+    let growth = Growth::of(
+        schema,
+        keep_original,
+        lookups.iter().filter_map(|at| shared.lookups[*at].what.as_ref()).map(|lookup| &lookup.kind),
+    );
+    let line_bytes_max = decide_line_bytes(source, &growth, shared);
+    let plain = ParsePlan::plain(format, schema);
+    let plain = ParsePlan { classic_extra, keep_original, identity, redact, redact_names, ..plain };
+    ParsePlan { rules, lookups, on_reject, line_bytes_max, ..plain }
+}
+
+fn decide_line_bytes(source: &mut Reader<'_, '_>, growth: &Growth, shared: &Shared) -> usize {
+    // Room for one such document must be in the buffer, or it would be there alone and beyond its bound.
+    let most = growth.line_bytes_max(shared.buffer_bytes_max);
+    let usual = LINE_BYTES_MAX as u64;
+    let default = usual.min(most / 1024 * 1024).max(*LINE_BYTES.start());
+    let from = if default == usual { Origin::Default } else { Origin::Derived("what the buffer has room for") };
+    let bytes = source.size("max_line_bytes", LINE_BYTES, default, from);
+    if bytes > most {
+        let what =
+            format!("one such line could need more than the whole buffer (a document can be {} times its line)", growth.times());
+        source.refuse_key("max_line_bytes", &what, "lower it, or raise max_bytes in [memory] or [buffer]");
+    }
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+fn warn_of_placeholders(source: &mut Reader<'_, '_>, name: &str, schema: Schema, fields: &[(String, Value)]) {
     let field = |name: &&str| !fields.iter().any(|(field, _)| field == name);
     let absent: Vec<&str> = CLASSIC_FIELDS.into_iter().filter(field).collect();
     if schema == Schema::Classic && !absent.is_empty() {
@@ -117,134 +184,17 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             placeholders.join(", "),
         ));
     }
-    let address = address?.text;
-    Some(SourcePlan {
-        tcp: TcpSourcePlan {
-            name,
-            address,
-            line_bytes_max,
-            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
-            idle_timeout,
-        },
-        parse: ParsePlan { on_reject, fields, line_bytes_max, ..ParsePlan::plain(format, schema) },
-    })
 }
 
-fn decide_words(source: &mut Reader<'_, '_>) -> (Format, Schema, OnReject) {
-    let formats = Format::ALL.map(|format| (format.label(), format));
-    let format = source.one_of("format", &Words { now: &formats, later: &[] }, ("auto", Format::Auto));
-    let schemas = Schema::ALL.map(|schema| (schema.label(), schema));
-    let schema = source.one_of("schema", &Words { now: &schemas, later: &[] }, ("aws", Schema::Aws));
-    let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
-    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
-    source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));
-    (format, schema, on_reject)
-}
-
-fn decide_line_bytes(source: &mut Reader<'_, '_>, shared: &Shared) -> usize {
-    let bytes = source.size("max_line_bytes", LINE_BYTES, LINE_BYTES_DEFAULT, Origin::Default);
-    if bytes.saturating_mul(EXPANSION) > shared.buffer_bytes_max {
-        let what = "one such line could need more than the whole buffer (a document can be 8 times its line)";
-        source.refuse_key("max_line_bytes", what, "lower it, or raise max_bytes in [memory] or [buffer]");
-    }
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-fn decide_fields(source: &mut Reader<'_, '_>, overrides: &Overrides) -> Vec<(String, Value)> {
-    let mut fields: Vec<(String, Value, Origin)> = Vec::new();
-    for (name, value) in source.entries("fields") {
-        let span = value.span();
-        let key = format!("fields.{name}");
-        let at = source.bare(name.to_owned(), span.clone());
-        if !check_field_name(source, &key, name, &at) {
-            continue;
-        }
-        let value = field_value(source, &key, value.get_ref(), span);
-        fields.extend(value.map(|value| (name.to_owned(), value, at.origin())));
-    }
-    for given in &overrides.fields {
-        let written = Written::given(given.clone());
-        let Some((name, value)) = given.value.split_once('=') else {
-            let allowed = Some("NAME=VALUE".to_owned());
-            source.refuse("fields", &written, "not a field", allowed, None);
-            continue;
-        };
-        if !check_field_name(source, "fields", name, &written) {
-            continue;
-        }
-        let value = Value::String(value.to_owned());
-        match fields.iter_mut().find(|(field, _, _)| field == name) {
-            Some(field) => *field = (name.to_owned(), value, written.origin()),
-            None => fields.push((name.to_owned(), value, written.origin())),
-        }
-    }
-    if fields.len() > FIELDS_MAX {
-        source.refuse_key("fields", "too many fields", "at most 64 are possible");
-    }
-    let bytes: usize = fields.iter().map(|(name, value, _)| name.len() + value.to_string().len()).sum();
-    if bytes > FIELDS_BYTES_MAX {
-        source.refuse_key("fields", "the fields are too long", "at most 16 KiB in all: they are written into every document");
-    }
-    for (name, value, from) in &fields {
-        source.record(&format!("fields.{name}"), value.to_string(), from.clone());
-    }
-    fields.into_iter().map(|(name, value, _)| (name, value)).collect()
-}
-
-/// Whether a name may be that of a field; complains when not.
-fn check_field_name(source: &mut Reader<'_, '_>, key: &str, name: &str, written: &Written) -> bool {
-    if RESERVED.contains(&name) {
-        let what = format!("{name:?} is written by the relay itself");
-        source.refuse(key, written, what, None, Some("choose another name".to_owned()));
-        return false;
-    }
-    let good = (1..=FIELD_NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
-    if !good {
-        let allowed = Some("1 to 128 bytes without control characters".to_owned());
-        source.refuse(key, written, "not a field name", allowed, None);
-    }
-    good
-}
-
-fn field_value(source: &mut Reader<'_, '_>, key: &str, value: &DeValue<'_>, span: Range<usize>) -> Option<Value> {
-    let written = source.bare(String::new(), span.clone());
-    let json = match value {
-        DeValue::String(text) => return source.complete(key, text, span).map(|written| Value::String(written.text)),
-        DeValue::Boolean(value) => Some(Value::Bool(*value)),
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::from),
-        DeValue::Float(number) => number.as_str().parse().ok().and_then(Number::from_f64).map(Value::Number),
-        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => None,
-    };
-    if json.is_none() {
-        let allowed = "a string, true or false, or a number that JSON can hold".to_owned();
-        source.refuse(key, &written, "not a field value", Some(allowed), None);
-    }
-    json
-}
-
-/// A document can be this many times its line: each control character of a text becomes six bytes, and what the relay
-/// adds comes on top. Room for one such document must be in the buffer, or the line would wait for ever.
-pub const EXPANSION: u64 = 8;
-
-/// Longest line where nobody says otherwise.
-pub const LINE_BYTES_DEFAULT: u64 = 1 << 20;
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
-
-/// What the relay writes or interprets itself.
-const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "message", "tags", "elbow"];
 
 /// What the original sender was configured with; it wrote their names in capitals where nobody had set them.
 const CLASSIC_FIELDS: [&str; 3] = ["Component", "Environment", "Application"];
 
 /// Each is a set of metric series.
 const SOURCES_MAX: usize = 256;
-
-/// All of them are written into every document.
-const FIELDS_MAX: usize = 64;
-const FIELDS_BYTES_MAX: usize = 16 << 10;
-const FIELD_NAME_BYTES_MAX: usize = 128;
 
 const SNIPPET: &str = "add one, for instance:
 [[source]]

@@ -16,6 +16,8 @@ use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
 use crate::sink::SinkKind;
 
+mod handling;
+
 fn variables(name: &str) -> Option<String> {
     match name {
         "HOST" => Some("logs.example".to_owned()),

@@ -1,10 +1,10 @@
 //! Documents in the `aws` schema: AWS's names in AWS's order, `-` as null, numbers as numbers.
 
-use super::Line;
-use super::Writing;
-use super::Written;
 use super::format::Field;
 use super::format::Shape;
+use super::line::Line;
+use super::line::Writing;
+use super::line::Written;
 use super::reject::Reject;
 use super::value;
 use super::value::Token;

@@ -6,12 +6,12 @@
 
 use serde_json::Value;
 
-use super::Line;
-use super::Writing;
-use super::Written;
 use super::aws_schema;
 use super::format::Columns;
 use super::format::Span;
+use super::line::Line;
+use super::line::Writing;
+use super::line::Written;
 use super::reject::Reject;
 use super::style::render;
 use super::value;

@@ -1,13 +1,13 @@
 //! Documents in the `ecs` schema: the Elastic Common Schema with `aws.elb.*` beside it, as Elastic's own integration makes
 //! them from the same lines, nested. A member without a value is left out.
 
-use super::Line;
-use super::Writing;
-use super::Written;
 use super::ecs_program::DEPTH_MAX;
 use super::ecs_program::Own;
 use super::ecs_program::Step;
 use super::format::Form;
+use super::line::Line;
+use super::line::Writing;
+use super::line::Written;
 use super::reject::Reject;
 use super::value;
 use super::value::RequestParts;

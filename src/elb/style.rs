@@ -104,6 +104,11 @@ impl Style {
         style
     }
 
+    /// Whether documents are longer than their fields alone would make them.
+    pub fn writes_more(&self) -> bool {
+        self.schema == Schema::Ecs || self.classic_extra || self.keep_original || self.enriched
+    }
+
     /// Whether documents have a member of this name of their own, whatever their kind.
     pub fn is_own_member(&self, name: &str) -> bool {
         const RELAYS: [&str; 5] = ["@timestamp", "@version", "event", "tags", "message"];

@@ -26,6 +26,9 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Most a line normally grows on its way to a document: an ALB line in the `aws` schema becomes 2.3 times as long.
 const EXPANSION: u64 = 3;
 
+/// The same where more is asked for: the `ecs` schema, the line as it came, what is looked up.
+const EXPANSION_MORE: u64 = 6;
+
 /// The smallest line that becomes an event: one byte and its newline. Lines that small grow a hundredfold.
 const LINE_BYTES_MIN: usize = 2;
 
@@ -82,7 +85,7 @@ impl LineFeed {
                 format = kind.label(),
                 tokens,
                 known = kind.format().fields.len(),
-                "lines have more fields than are known; they are kept in unknown_fields"
+                "lines have more fields than are known: AWS has added some"
             );
         }
     }
@@ -96,7 +99,8 @@ fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Po
 impl Feed for LineFeed {
     fn admission_bytes(&self, read_bytes: usize) -> u64 {
         let smallest = (read_bytes / LINE_BYTES_MIN * self.parser.bytes_per_event()) as u64;
-        smallest.max(read_bytes as u64 * EXPANSION)
+        let expansion = if self.parser.writes_more() { EXPANSION_MORE } else { EXPANSION };
+        smallest.max(read_bytes as u64 * expansion)
     }
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) {
@@ -171,7 +175,9 @@ mod tests {
     #[test]
     fn fields_a_sender_names_are_admitted_from_its_first_read_on() {
         let mut feed = feed();
-        let preamble = format!("{{\"@elbow\":{{\"fields\":{{\"a\":\"{}\"}}}}}}\n", "z".repeat(4_000));
+        let object = format!("s3://bucket/{}", "k".repeat(1024));
+        let fields = "z".repeat(4_000);
+        let preamble = format!("{{\"@elbow\":{{\"fields\":{{\"a\":\"{fields}\"}},\"object\":\"{object}\",\"etag\":\"e\"}}}}\n");
         check(&mut feed, &(preamble + &"a\n".repeat(500)));
         check(&mut feed, &"a\n".repeat(500));
         check(&mut feed, &format!("[{}{{}}]\n", "{},".repeat(400)));

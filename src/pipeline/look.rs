@@ -2,13 +2,69 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::handling::Handling;
 use super::handling::HandlingError;
 use super::lookups::Lookups;
-use super::parse::Look;
 use super::plan::ParsePlan;
+use super::text;
+use crate::elb::Style;
+use crate::elb::StylePlan;
+use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
 use crate::event_id::IdKey;
+
+/// How documents of one source or connection look, rendered once.
+#[derive(Debug)]
+pub struct Look {
+    pub(super) style: Style,
+    pub(super) text_tail: Vec<u8>,
+    pub(super) fields: Fields,
+    pub(super) pairs: Vec<(String, Value)>,
+    pub(super) handling: Arc<Handling>,
+}
+
+impl Look {
+    /// The look of a source's documents.
+    ///
+    /// # Errors
+    /// When a field has a name the relay writes itself, or the fields are too many or too large.
+    pub fn new(plan: &ParsePlan, handling: Arc<Handling>) -> Result<Self, FieldsError> {
+        let &ParsePlan { schema, classic_extra, keep_original, ref fields, ref lookups, .. } = plan;
+        let enriched = !lookups.is_empty();
+        let taken = &handling.taken;
+        let style = Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken });
+        Self::of(style, fields, handling)
+    }
+
+    fn of(style: Style, pairs: &[(String, Value)], handling: Arc<Handling>) -> Result<Self, FieldsError> {
+        let fields = Fields::from_pairs(pairs.iter().cloned())?;
+        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling })
+    }
+
+    /// Whether documents have a member of this name of their own.
+    pub(super) fn has_member(&self, name: &str) -> bool {
+        self.style.is_own_member(name)
+    }
+
+    /// What is done with lines before they are written.
+    pub fn handling(&self) -> &Handling {
+        &self.handling
+    }
+
+    /// The same with more fields; of two fields of one name the new one counts.
+    pub(super) fn with(&self, more: Vec<(String, Value)>) -> Result<Self, FieldsError> {
+        let mut pairs = self.pairs.clone();
+        for (name, value) in more {
+            match pairs.iter_mut().find(|(known, _)| *known == name) {
+                Some(field) => field.1 = value,
+                None => pairs.push((name, value)),
+            }
+        }
+        Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())
+    }
+}
 
 /// Why documents cannot look so.
 #[derive(Debug, thiserror::Error)]

@@ -222,8 +222,16 @@ impl Lookups {
     pub fn members(&self, uses: &[usize], schema: Schema) -> Vec<String> {
         let of_step = |at: &usize| match &self.all[*at].step {
             Step::Table { table, .. } => table.members().to_vec(),
-            _ if schema == Schema::Ecs => Vec::new(),
-            _ => OWN_MEMBERS.map(str::to_owned).to_vec(),
+            // They are put into objects of the document, and take no name of a field that stands beside those.
+            Step::Geo { geo, .. } if schema == Schema::Ecs => match geo.kind() {
+                geo::Kind::Place => vec!["client.geo".to_owned()],
+                geo::Kind::Network => vec!["client.as".to_owned()],
+            },
+            Step::Agent { .. } if schema == Schema::Ecs => vec!["user_agent.name".to_owned()],
+            Step::Url { .. } if schema == Schema::Ecs => Vec::new(),
+            Step::Geo { geo, .. } => vec![OWN_MEMBERS[usize::from(geo.kind() == geo::Kind::Network)].to_owned()],
+            Step::Agent { .. } => vec![OWN_MEMBERS[2].to_owned()],
+            Step::Url { .. } => vec![OWN_MEMBERS[3].to_owned()],
         };
         let mut names: Vec<String> = uses.iter().flat_map(of_step).collect();
         names.sort();

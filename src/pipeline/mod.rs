@@ -13,4 +13,5 @@ pub mod plan;
 pub mod pool;
 mod preamble;
 pub mod relay;
+pub mod start_error;
 mod text;

@@ -5,18 +5,14 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use super::handling::CachedEnrichment;
-use super::handling::Handling;
 use super::ids::Ids;
-use super::object;
+use super::look::Look;
 use super::plan::Format;
 use super::plan::Identity;
 use super::plan::OnReject;
 use super::plan::ParsePlan;
 use super::preamble;
-use super::preamble::Preamble;
 use super::text;
 use super::text::Why;
 use crate::batch::BatchBuilder;
@@ -24,15 +20,11 @@ use crate::batch::EventId;
 use crate::elb::Context;
 use crate::elb::Failure;
 use crate::elb::Parser;
-use crate::elb::Style;
-use crate::elb::StylePlan;
 use crate::elb::Treatment;
 use crate::elb::detect;
 use crate::elb::detect::Shape;
 use crate::elb::reject::RejectReason;
 use crate::elb::trim;
-use crate::enrich::fields::Fields;
-use crate::enrich::fields::FieldsError;
 use crate::framing::lines::Whole;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Received;
@@ -47,57 +39,6 @@ use crate::redact::Finding;
 use crate::redact::Redactor;
 use crate::tally::Origin;
 use crate::tally::Tally;
-
-/// How documents of one source or connection look, rendered once.
-#[derive(Debug)]
-pub struct Look {
-    style: Style,
-    text_tail: Vec<u8>,
-    fields: Fields,
-    pairs: Vec<(String, Value)>,
-    handling: Arc<Handling>,
-}
-
-impl Look {
-    /// The look of a source's documents.
-    ///
-    /// # Errors
-    /// When a field has a name the relay writes itself, or the fields are too many or too large.
-    pub fn new(plan: &ParsePlan, handling: Arc<Handling>) -> Result<Self, FieldsError> {
-        let &ParsePlan { schema, classic_extra, keep_original, ref fields, ref lookups, .. } = plan;
-        let enriched = !lookups.is_empty();
-        let taken = &handling.taken;
-        let style = Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken });
-        Self::of(style, fields, handling)
-    }
-
-    fn of(style: Style, pairs: &[(String, Value)], handling: Arc<Handling>) -> Result<Self, FieldsError> {
-        let fields = Fields::from_pairs(pairs.iter().cloned())?;
-        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling })
-    }
-
-    /// Whether documents have a member of this name of their own.
-    pub(super) fn has_member(&self, name: &str) -> bool {
-        self.style.is_own_member(name)
-    }
-
-    /// What is done with lines before they are written.
-    pub fn handling(&self) -> &Handling {
-        &self.handling
-    }
-
-    /// The same with more fields; of two fields of one name the new one counts.
-    fn with(&self, more: Vec<(String, Value)>) -> Result<Self, FieldsError> {
-        let mut pairs = self.pairs.clone();
-        for (name, value) in more {
-            match pairs.iter_mut().find(|(known, _)| *known == name) {
-                Some(field) => field.1 = value,
-                None => pairs.push((name, value)),
-            }
-        }
-        Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())
-    }
-}
 
 /// Why a line was rejected, for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +63,8 @@ pub struct LineParser {
     element: Scan,
     ids: Ids,
     identity: Identity,
+    /// Whether the lines come from a load balancer's log, so that one of no known kind is a failure and no mere text.
+    is_log: bool,
     /// The id of a line whose bytes are being repaired, computed from what they were.
     raw_id: Option<EventId>,
     enrichment: CachedEnrichment,
@@ -150,6 +93,7 @@ impl LineParser {
             element: Scan::new(),
             ids,
             identity: plan.identity,
+            is_log: false,
             raw_id: None,
             secrets: Vec::new(),
             redacted: Vec::new(),
@@ -177,7 +121,12 @@ impl LineParser {
     ///
     /// Before the first line has come it may be a preamble, whose fields the lines behind it in the same read have too.
     pub fn bytes_per_event(&self) -> usize {
-        EVENT_BYTES + self.look.fields.tail().len() + if self.first { preamble::FIELDS_BYTES_MAX } else { 0 }
+        EVENT_BYTES + self.look.fields.tail().len() + if self.first { preamble::BYTES_MAX_PER_EVENT } else { 0 }
+    }
+
+    /// Whether documents hold more than the fields of their lines in the shortest schema.
+    pub fn writes_more(&self) -> bool {
+        self.look.style.writes_more() || !self.look.handling.taken.is_empty()
     }
 
     /// Appends what becomes of the line `chunk[start..end]`: one document, several for a JSON array, or none.
@@ -282,7 +231,9 @@ impl LineParser {
                 self.tally.control += 1;
                 return;
             }
-            Failure::Unknown if self.format == Format::Auto => return self.plain(chunk, start, end, tags, received, out),
+            Failure::Unknown if self.format == Format::Auto && !self.is_log => {
+                return self.plain(chunk, start, end, tags, received, out);
+            }
             Failure::Unknown => self.elb.unknown(chunk, start, end),
         };
         // A line of JSON where only one kind of log line is allowed is just another unknown line.
@@ -350,36 +301,11 @@ impl LineParser {
     /// Takes a preamble; `false`: the line is none.
     #[cold]
     fn preamble(&mut self, line: &[u8]) -> bool {
-        let Some(preamble) = preamble::read(line) else { return false };
-        let Preamble { mut fields, object, mut ignored } = preamble;
-        if let Some(object) = &object {
-            match object.named() {
-                Ok(name) => {
-                    if let Some(etag) = &object.etag {
-                        self.ids.begin_object(name.bucket, name.key, etag, object.line);
-                    }
-                    // What the sender says in so many words counts more than what the key says.
-                    let mut all = object::fields(&name, self.look.style.schema());
-                    all.append(&mut fields);
-                    fields = all;
-                }
-                Err(error) => ignored.push(format!("object ({error})")),
-            }
-        }
+        let Some(taken) = preamble::take(line, &self.look, &mut self.ids) else { return false };
         self.tally.preambles += 1;
-        self.tally.preamble_members_ignored += ignored.len() as u64;
-        if !ignored.is_empty() {
-            tracing::warn!(members = ?ignored, "a connection's preamble has members that are unknown or of the wrong type; they are ignored");
-        }
-        if !fields.is_empty() {
-            match self.look.with(fields) {
-                Ok(look) => self.look = Arc::new(look),
-                Err(error) => {
-                    self.tally.preamble_members_ignored += 1;
-                    tracing::warn!(%error, "the fields of a connection's preamble are ignored");
-                }
-            }
-        }
+        self.tally.preamble_members_ignored += taken.ignored;
+        self.is_log = taken.is_log;
+        self.look = taken.look.map_or_else(|| self.look.clone(), Arc::new);
         true
     }
 
@@ -460,3 +386,6 @@ fn splice_object(
         Some(envelope) => splice::splice(scan, chunk, &envelope, &look.fields, tags, out).timestamp_renamed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,10 @@
 use serde_json::Map;
 use serde_json::Value;
 
+use super::ids::Ids;
+use super::look::Look;
+use super::object;
+use crate::elb::object_key::ObjectKey;
 use crate::elb::object_key::ObjectName;
 use crate::elb::object_key::ObjectNameError;
 
@@ -10,7 +14,13 @@ use crate::elb::object_key::ObjectNameError;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// Most bytes of names and values a sender may put on each of its events: a line of one byte carries them too.
-pub(super) const FIELDS_BYTES_MAX: usize = 4 * 1024;
+const FIELDS_BYTES_MAX: usize = 4 * 1024;
+
+/// Most bytes of the fields that an object's name gives: twice the longest key and what stands around it.
+const OBJECT_BYTES_MAX: usize = 2560;
+
+/// Most bytes a preamble puts on each event.
+pub(super) const BYTES_MAX_PER_EVENT: usize = FIELDS_BYTES_MAX + OBJECT_BYTES_MAX;
 
 /// What a preamble says. Members that are unknown or of the wrong type are in `ignored` and otherwise without effect.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,6 +53,55 @@ impl Object {
 
 /// Names no sender may set: the relay's own members.
 const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "message", "tags", "elbow"];
+
+/// What a preamble has changed.
+pub(super) struct Taken {
+    /// How documents look from here on, where that is new.
+    pub(super) look: Option<Look>,
+    /// Whether the lines are those of a load balancer's log, by the name of their object.
+    pub(super) is_log: bool,
+    /// Members that were not taken.
+    pub(super) ignored: u64,
+}
+
+/// Has a connection's ids and look follow its preamble; `None`: the line is none.
+pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
+    let Preamble { mut fields, object, mut ignored } = read(line)?;
+    let mut is_log = false;
+    if let Some(object) = &object {
+        match object.named() {
+            Ok(name) => {
+                is_log = ObjectKey::parse(name.key).is_some();
+                if let Some(etag) = &object.etag {
+                    ids.begin_object(name.bucket, name.key, etag, object.line);
+                }
+                // What the sender says in so many words counts more than what the key says.
+                let mut all = object::fields(&name, look.style.schema());
+                if rendered_bytes(&all) > OBJECT_BYTES_MAX {
+                    ignored.push(format!("object (its fields are more than {OBJECT_BYTES_MAX} bytes)"));
+                } else {
+                    all.append(&mut fields);
+                    fields = all;
+                }
+            }
+            Err(error) => ignored.push(format!("object ({error})")),
+        }
+    }
+    let mut count = ignored.len() as u64;
+    if !ignored.is_empty() {
+        tracing::warn!(members = ?ignored, "a connection's preamble has members that are unknown or of the wrong type; they are ignored");
+    }
+    let look = look.with(fields).inspect_err(|error| {
+        count += 1;
+        tracing::warn!(%error, "the fields of a connection's preamble are ignored");
+    });
+    Some(Taken { look: look.ok(), is_log, ignored: count })
+}
+
+/// Bytes of fields as members of a document, or a few more.
+fn rendered_bytes(fields: &[(String, Value)]) -> usize {
+    fields.iter().map(|(name, value)| name.len() + value.to_string().len() + 4).sum()
+}
 
 /// The preamble a line is: an object whose single key is `@elbow`. Anything else is none.
 pub(super) fn read(line: &[u8]) -> Option<Preamble> {

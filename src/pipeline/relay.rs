@@ -9,7 +9,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
@@ -21,17 +20,16 @@ use super::admin;
 use super::admin::AdminPlan;
 use super::feed::LineFeed;
 use super::ids::Ids;
-use super::look::LookError;
+use super::look::Look;
 use super::look::look;
-use super::lookups::LookupError;
 use super::lookups::LookupPlan;
 use super::lookups::Lookups;
 use super::lookups::keep_fresh;
 use super::overview::Overview;
 use super::parse::LineParser;
-use super::parse::Look;
 use super::plan::ParsePlan;
 use super::pool::Pool;
+use super::start_error::StartError;
 use crate::batch::SourceId;
 use crate::buffer::Buffer;
 use crate::buffer::BufferPlan;
@@ -96,56 +94,6 @@ const UNFINISHED_PART: u64 = 4;
 
 /// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
 const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
-
-/// Why a relay could not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// A listener's host could not be resolved.
-    #[error(
-        "{what} cannot listen on {address}: the host is unknown: {source}; give an IP address, or a name this machine can resolve"
-    )]
-    Resolve {
-        /// The listener.
-        what: String,
-        /// Its address as configured.
-        address: String,
-        /// What the resolver said.
-        source: io::Error,
-    },
-    /// A listener could not be opened.
-    #[error("{what} cannot listen on {address}: {source}{}", listen_remedy(.source))]
-    Listen {
-        /// The listener.
-        what: String,
-        /// Its address as configured.
-        address: String,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// The documents of a source cannot look so.
-    #[error("source {name}: {source}")]
-    Look {
-        /// The source.
-        name: String,
-        /// Why.
-        source: LookError,
-    },
-    /// A file that lines are looked up in cannot be used.
-    #[error(transparent)]
-    Lookup(#[from] LookupError),
-    /// The system gave no random bytes.
-    #[error("the system gives no random bytes: {0}")]
-    Random(io::Error),
-}
-
-fn listen_remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "; another process listens there: end it (`ss -ltnp` names it), or choose another address",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: choose a higher port",
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: use one of its own (`ip address`), or 0.0.0.0",
-        _ => "",
-    }
-}
 
 /// How a relay ended.
 #[derive(Debug, Default)]

@@ -91,7 +91,7 @@ fn every_mistake_is_shown_with_its_place() {
 }
 
 /// Kinds this version parses.
-const KINDS: [&str; 2] = ["classic", "alb"];
+const KINDS: [&str; 5] = ["classic", "alb", "nlb", "alb-connection", "alb-health-check"];
 
 fn cases(name: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
@@ -190,4 +190,78 @@ fn parse_says_which_file_it_cannot_read_and_goes_on() {
     assert!(said.err.contains("torn.gz cannot be read"), "{}", said.err);
     assert!(said.out.lines().last().expect("a document").contains(&format!("{:024x}", 7)), "standard input is read all the same");
     assert_eq!(parse(&["--format", "nonsense"], "").status, Some(2));
+}
+
+/// The goldens keep these documents as they are; that such documents agree with Elastic's is what `formats.rs` asks of the public
+/// samples.
+#[test]
+fn parse_gives_the_goldens_of_the_ecs_schema_byte_for_byte() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/ecs-goldens.jsonl");
+    let goldens = fs::read_to_string(path).expect("the goldens are there");
+    let mut tried = 0;
+    for golden in goldens.lines().map(|golden| serde_json::from_str::<Value>(golden).expect("a golden is JSON")) {
+        let line = golden["line"].as_str().expect("a line");
+        let said = parse(&["--schema", "ecs", "--bare", "--keep-original"], line);
+        assert_eq!(
+            (said.status, said.out.trim_end()),
+            (Some(0), golden["wanted_output"].as_str().expect("text")),
+            "{}",
+            said.err
+        );
+        tried += 1;
+    }
+    assert!(tried > 1, "{tried}");
+}
+
+#[test]
+fn parse_keeps_the_line_and_fills_the_classic_schema_up() {
+    let line = alb(1);
+    let document = |args: &[&str]| -> Value {
+        let said = parse(args, &line);
+        assert_eq!(said.status, Some(0), "{}", said.err);
+        serde_json::from_str(&said.out).expect("JSON")
+    };
+    assert_eq!(document(&["--keep-original"])["message"], line.trim_end());
+    assert_eq!(document(&["--schema", "ecs", "--keep-original"])["event"]["original"], line.trim_end());
+    assert_eq!(document(&["--schema", "classic"]).get("domain_name"), None);
+    let full = document(&["--schema", "classic", "--classic-extra"]);
+    assert_eq!((&full["domain_name"], &full["Status"]), (&"www.example.com".into(), &"200".into()));
+    let said = parse(&["--classic-extra"], &line);
+    assert_eq!((said.status, said.out.as_str()), (Some(2), ""));
+    assert!(said.err.contains("add --schema classic"), "{}", said.err);
+}
+
+#[test]
+fn parse_does_what_the_first_source_of_a_file_does_and_nothing_without_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (config, table) = (folder.path().join("elbow.toml"), folder.path().join("teams.csv"));
+    let text = format!(
+        "[[source]]\nname = 'a'\ntype = 'tcp'\naddress = '127.0.0.1:1'\n[[source]]\nname = 'b'\ntype = 'tcp'\naddress = '127.0.0.1:2'\n\
+         redact = false\n[[sink]]\nname = 'out'\ntype = 'stdout'\n[[rule]]\nname = 'js'\naction = 'drop'\n\
+         when = [ {{ field = 'request_path', suffix = '.js' }} ]\n[[lookup]]\nname = 'teams'\ntype = 'table'\nsources = ['a']\n\
+         path = '{}'\nfield = 'elb'\nkey_column = 'lb'\n",
+        table.display()
+    );
+    fs::write(&config, text).expect("the file is ours");
+    fs::write(&table, "lb,team\napp/web/0123456789abcdef,red\n").expect("the file is ours");
+    let line = |path: &str| alb(1).replace("/index.html?a=", path);
+    let lines = format!("{}{}{} - - - - new\n", line("/a.js?"), line("/?token=hunter2"), line("/").trim_end());
+    let config = config.to_str().expect("text");
+    let said = parse(&["--bare", "-c", config], &lines);
+    assert_eq!(said.status, Some(0), "{}", said.err);
+    let documents: Vec<Value> = said.out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(documents.len(), 2, "{}", said.out);
+    assert_eq!(documents[0]["request_url"], "https://www.example.com:443/?token=REDACTED");
+    assert_eq!((&documents[0]["team"], &documents[1]["team"]), (&"red".into(), &"red".into()));
+    let want = [
+        "3 lines: 2 documents, 0 of them rejects; 0 blank lines and control messages; 1 dropped by rules",
+        "1 alb lines have 35 fields, of which 34 are known",
+    ];
+    assert_eq!(said.err.lines().collect::<Vec<_>>(), want);
+    let said = parse(&["--bare"], &lines);
+    assert!(said.out.contains("token=hunter2") && said.out.lines().count() == 3, "{}", said.out);
+    fs::remove_file(&table).expect("it is there");
+    let said = parse(&["-c", config], &lines);
+    assert_eq!((said.status, said.out.as_str()), (Some(2), ""));
+    assert!(said.err.contains("teams.csv cannot be read: No such file"), "{}", said.err);
 }

@@ -48,15 +48,17 @@ pub(crate) struct Setup {
     address: String,
     memory: String,
     buffer: String,
+    top: String,
     source: String,
     sinks: String,
+    tables: String,
     descriptors: Option<u32>,
 }
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, source) = (String::new(), String::new(), String::new());
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, source, sinks, descriptors: None }
+        let (memory, buffer, top, source, tables) = Default::default();
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, descriptors: None }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -81,6 +83,19 @@ impl Setup {
     pub(crate) fn source(mut self, settings: &str) -> Self {
         self.source += settings;
         self.source.push('\n');
+        self
+    }
+
+    /// Adds lines to the top of the file.
+    pub(crate) fn top(mut self, settings: &str) -> Self {
+        self.top += settings;
+        self.top.push('\n');
+        self
+    }
+
+    /// Adds rules and lookups.
+    pub(crate) fn tables(mut self, tables: &str) -> Self {
+        self.tables += tables;
         self
     }
 
@@ -130,10 +145,10 @@ impl Setup {
     pub(crate) fn spawn(self) -> Relay {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("elbow.toml");
-        let Self { address, memory, buffer, source, sinks, .. } = self;
+        let Self { address, memory, buffer, top, source, sinks, tables, .. } = self;
         let text = format!(
-            "[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
-             type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}"
+            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
+             type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
         );
         fs::write(&config, text).expect("the file is ours");
         let mut command = match self.descriptors {

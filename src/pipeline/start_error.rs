@@ -1,0 +1,58 @@
+//! Why a relay could not start: what is in the way, and what to do about it.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::look::LookError;
+use super::lookups::LookupError;
+
+/// Why a relay could not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A listener's host could not be resolved.
+    #[error(
+        "{what} cannot listen on {address}: the host is unknown: {source}; give an IP address, or a name this machine can resolve"
+    )]
+    Resolve {
+        /// The listener.
+        what: String,
+        /// Its address as configured.
+        address: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// A listener could not be opened.
+    #[error("{what} cannot listen on {address}: {source}{}", listen_remedy(.source))]
+    Listen {
+        /// The listener.
+        what: String,
+        /// Its address as configured.
+        address: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The documents of a source cannot look so.
+    #[error("source {name}: {source}")]
+    Look {
+        /// The source.
+        name: String,
+        /// Why.
+        source: LookError,
+    },
+    /// A file that lines are looked up in cannot be used.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// The system gave no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(io::Error),
+}
+
+fn listen_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process listens there: end it (`ss -ltnp` names it), or choose another address",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: choose a higher port",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: use one of its own (`ip address`), or 0.0.0.0",
+        _ => "",
+    }
+}
