@@ -109,7 +109,13 @@ pub(super) fn millis_text(written: &[u8], own: Option<Micros>, time: Micros) -> 
             text[..23].copy_from_slice(digits);
             text[23] = b'Z';
         }
-        _ => text[..MILLIS_BYTES].copy_from_slice(&format_millis(time)),
+        _ => match <[u8; 19]>::try_from(written.strip_suffix(b"Z").unwrap_or(written)).ok() {
+            Some(seconds) if own.is_some() && seconds[17] != b'6' => {
+                text[..19].copy_from_slice(&seconds);
+                text[19..MILLIS_BYTES].copy_from_slice(b".000Z");
+            }
+            _ => text[..MILLIS_BYTES].copy_from_slice(&format_millis(time)),
+        },
     }
     text
 }
