@@ -5,7 +5,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
-/// The longest first wait (RELIABILITY: half a second).
+/// The longest first wait: half a second.
 pub const FIRST: Duration = Duration::from_millis(500);
 
 /// The longest wait at all.
