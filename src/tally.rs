@@ -124,7 +124,6 @@ impl Tally {
     }
 
     /// Counts secrets that were replaced.
-    #[cold]
     pub fn redacted(&mut self, secrets: &[Finding]) {
         for secret in secrets {
             self.redactions[secret.rule as usize] += 1;

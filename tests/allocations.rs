@@ -27,7 +27,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// One line of each kind, and what else a source receives.
 const LINES: [&str; 7] = [
     "https 2026-03-01T10:20:30.123456Z app/web/0123456789abcdef 192.0.2.10:34567 10.0.1.5:8080 0.000 0.004 0.000 200 200 120 5120 \
-     \"GET https://www.example.com:443/a?b=c HTTP/1.1\" \"Mozilla/5.0 \\x22odd\\x22\" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 \
+     \"GET https://www.example.com:443/a?b=c&token=secret HTTP/1.1\" \"Mozilla/5.0 \\x22odd\\x22\" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 \
      arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web/0123456789abcdef \"Root=1-5e6f7a8b-0123456789abcdef\" \
      \"www.example.com\" \"-\" 1 2026-03-01T10:20:30.119000Z \"waf,forward\" \"-\" \"-\" \"10.0.1.5:8080\" \"200\" \"-\" \"-\" TID_0011",
     "2026-03-01T10:20:30.123456Z my-lb 192.0.2.20:51234 10.0.0.1:80 0.1 0.2 0.3 200 200 0 9 \"GET http://a.example:80/ HTTP/1.1\" \"curl/8\" - -",
@@ -36,7 +36,7 @@ const LINES: [&str; 7] = [
     "2026-03-01T10:20:29.900000Z 192.0.2.10 40001 443 TLSv1.3 TLS_AES_128_GCM_SHA256 0.021 \"-\" - - Success TID_0011",
     "http 2025-11-22T12:44:59.875678Z 0.019584011 10.0.1.5:80 web-targets PASS 200 -",
     r#"{"a":{"b":[1,2,3]},"message":"text \u00e9"}"#,
-    "plain text",
+    "plain text with http://u:p@h.example/",
 ];
 
 #[test]

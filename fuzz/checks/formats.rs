@@ -109,7 +109,7 @@ fn parse(line: &[u8], style: &Style, envelope: Option<Envelope>, tags: Tags, tre
         let plain = |at: usize| !matches!(line[at], b'"' | b'\\');
         secrets.iter().all(|secret| (secret.start..secret.end).all(plain)).then(|| {
             let mut text = Vec::new();
-            redact::apply(redactor, line, 0, line.len(), secrets, &mut text);
+            redact::apply(redactor, line, 0, line.len(), secrets, &mut text, |_, _| {});
             text
         })
     });

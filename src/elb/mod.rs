@@ -1,8 +1,9 @@
 //! Load-balancer log lines: from the bytes of a line straight to its finished document.
 //!
 //! ```text
-//! detect (shape of the first tokens) -> tokens (four ways to read quotes) -> aws_schema | classic_schema | ecs_schema
-//!                                          format: one table per kind of log (alb, classic, nlb, …)
+//! tokens (four ways to read quotes) -> detect (shape of the first) -> rules -> redact -> enrichment -> aws_schema
+//!   format: one table per kind of log (alb, classic, nlb, …)                                          | classic_schema
+//!                                                                                                     | ecs_schema
 //! ```
 //!
 //! Any bytes give a document or a [`Reject`]; a line whose fields would be shifted is never a document. There is no I/O
@@ -47,6 +48,7 @@ use crate::batch::EventId;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Tags;
 use crate::json::writer::SLACK;
+use crate::redact;
 use crate::redact::Finding;
 use crate::redact::Redactor;
 use enrichment::Enrichment;
@@ -69,7 +71,7 @@ pub struct Parser {
     /// Secrets of the line that was parsed last.
     secrets: Vec<Finding>,
     /// That line with its secrets replaced, where it had some.
-    redacted: Vec<u8>,
+    redacted: Redacted,
     /// What enrichment knows of it.
     found: Found,
 }
@@ -168,8 +170,8 @@ impl Parser {
     /// Keeps no more memory than an ordinary line needs.
     pub fn forget(&mut self) {
         self.tokens.forget();
-        if self.redacted.capacity() > KEPT_BYTES_MAX {
-            self.redacted = Vec::new();
+        if self.redacted.line.capacity() > KEPT_BYTES_MAX {
+            self.redacted = Redacted::default();
         }
         self.secrets.clear();
         self.secrets.shrink_to(tokens::PLACES);
@@ -330,6 +332,14 @@ impl Parser {
 /// Most memory for lines with replaced secrets that is kept between reads: those of nearly all lines.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
+/// A line with its secrets replaced; its memory is kept from line to line.
+#[derive(Debug, Default)]
+struct Redacted {
+    line: Vec<u8>,
+    /// Where each secret ended, and by how much what is behind it stands further on.
+    moved: Vec<(usize, isize)>,
+}
+
 /// Copies a line with its secrets replaced and has the tokens follow; gives where it stands now.
 #[cold]
 fn replace_secrets<'r>(
@@ -339,22 +349,18 @@ fn replace_secrets<'r>(
     start: usize,
     end: usize,
     tokens: &mut Tokens,
-    redacted: &'r mut Vec<u8>,
+    redacted: &'r mut Redacted,
 ) -> (&'r [u8], usize, usize) {
-    redacted.clear();
-    let mut moved = Vec::with_capacity(secrets.len());
-    let mut copied = start;
-    for secret in secrets {
-        redacted.extend_from_slice(&chunk[copied..secret.start]);
-        redactor.replace(&chunk[secret.start..secret.end], redacted);
-        copied = secret.end;
+    let Redacted { line, moved } = redacted;
+    line.clear();
+    moved.clear();
+    redact::apply(redactor, chunk, start, end, secrets, line, |ended, ends| {
         // Both are lengths of lines, far below the limit of either type.
-        moved.push((secret.end, redacted.len() as isize - (secret.end - start) as isize));
-    }
-    redacted.extend_from_slice(&chunk[copied..end]);
-    tokens.follow(start, 0, &moved);
-    let end = redacted.len();
+        moved.push((ended, ends as isize - (ended - start) as isize));
+    });
+    tokens.follow(start, 0, moved);
+    let end = line.len();
     // So that texts at the end of the line, too, are read in steps.
-    redacted.resize(end + SLACK, b' ');
-    (redacted, 0, end)
+    line.resize(end + SLACK, b' ');
+    (line, 0, end)
 }

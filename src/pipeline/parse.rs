@@ -113,8 +113,10 @@ impl LineParser {
         self.elb.forget();
         self.json.forget();
         self.element.forget();
-        self.secrets = Vec::new();
-        self.redacted = Vec::new();
+        self.secrets.clear();
+        self.secrets.shrink_to(KEPT_SECRETS_MAX);
+        self.redacted.clear();
+        self.redacted.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// Bytes of every document that are the relay's and not the line's, fields included; a little more than less.
@@ -262,32 +264,21 @@ impl LineParser {
     fn text(&mut self, line: &[u8], tags: Tags, why: Option<Why>, received: Received, out: &mut BatchBuilder) {
         let id = self.raw_id.or_else(|| (!self.bare).then(|| self.ids.of_other(self.identity, line, 0)));
         let envelope = id.map(|id| Envelope { received, id });
-        let look = self.look.clone();
-        let line = match &look.handling.redactor {
-            Some(redactor) => self.without_secrets(redactor, line),
+        let Look { handling, text_tail, .. } = &*self.look;
+        let line = match &handling.redactor {
+            // One of tomorrow's kinds may have URLs in it: it is searched from end to end.
+            Some(redactor) => without_secrets(redactor, line, &mut self.secrets, &mut self.redacted),
             None => line,
         };
+        self.tally.redacted(&self.secrets);
         match std::str::from_utf8(line) {
-            Ok(_) => text::document(line, tags, why, &look.text_tail, envelope.as_ref(), out),
+            Ok(_) => text::document(line, tags, why, text_tail, envelope.as_ref(), out),
             Err(_) => {
                 let line = String::from_utf8_lossy(line);
-                text::document(line.as_bytes(), tags.with(Tag::InvalidUtf8), why, &look.text_tail, envelope.as_ref(), out);
+                text::document(line.as_bytes(), tags.with(Tag::InvalidUtf8), why, text_tail, envelope.as_ref(), out);
                 self.tally.invalid_utf8 += 1;
             }
         }
-    }
-
-    /// A line that no parser takes may be one of tomorrow's, with URLs in it: it is searched from end to end.
-    fn without_secrets<'l>(&'l mut self, redactor: &Redactor, line: &'l [u8]) -> &'l [u8] {
-        self.secrets.clear();
-        redactor.find(line, 0, line.len(), &mut self.secrets);
-        if self.secrets.is_empty() {
-            return line;
-        }
-        self.tally.redacted(&self.secrets);
-        self.redacted.clear();
-        redact::apply(redactor, line, 0, line.len(), &self.secrets, &mut self.redacted);
-        &self.redacted
     }
 
     /// Parses a line again with each invalid sequence replaced by U+FFFD.
@@ -356,6 +347,22 @@ impl LineParser {
         self.last_reject = Some(LastReject { reason, at, field: None });
         self.reject(line, tags.with(Tag::JsonParseFailure), Why { reason, at }, received, out);
     }
+}
+
+/// Places of secrets, and bytes of a text without them, that stay allocated from read to read.
+const KEPT_SECRETS_MAX: usize = 64;
+const KEPT_BYTES_MAX: usize = 4096;
+
+/// A line that no parser takes with its secrets replaced; without any it is the line itself.
+fn without_secrets<'l>(redactor: &Redactor, line: &'l [u8], secrets: &mut Vec<Finding>, redacted: &'l mut Vec<u8>) -> &'l [u8] {
+    secrets.clear();
+    redactor.find(line, 0, line.len(), secrets);
+    if secrets.is_empty() {
+        return line;
+    }
+    redacted.clear();
+    redact::apply(redactor, line, 0, line.len(), secrets, redacted, |_, _| {});
+    redacted
 }
 
 /// The word for JSON that is no object: a document is one.

@@ -284,16 +284,26 @@ impl Redactor {
     }
 }
 
-/// Appends `chunk[start..end]` with what stands in the place of each of the secrets `found` there.
+/// Appends `chunk[start..end]` with what stands in the place of each of the secrets `found` there. `replaced` is told where
+/// each of them ended, and where `out` then does.
 ///
 /// # Panics
 /// When the findings are not of that text, in order.
-pub fn apply(redactor: &Redactor, chunk: &[u8], start: usize, end: usize, found: &[Finding], out: &mut Vec<u8>) {
+pub fn apply(
+    redactor: &Redactor,
+    chunk: &[u8],
+    start: usize,
+    end: usize,
+    found: &[Finding],
+    out: &mut Vec<u8>,
+    mut replaced: impl FnMut(usize, usize),
+) {
     let mut copied = start;
     for finding in found {
         out.extend_from_slice(&chunk[copied..finding.start]);
         redactor.replace(&chunk[finding.start..finding.end], out);
         copied = finding.end;
+        replaced(finding.end, out.len());
     }
     out.extend_from_slice(&chunk[copied..end]);
 }
