@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::VecDeque;
+use std::fmt;
 use std::fmt::Write as _;
 use std::io;
 use std::io::IoSlice;
@@ -265,7 +266,6 @@ impl What {
     }
 }
 
-#[derive(Debug)]
 struct State {
     inodes: BTreeMap<u64, Inode>,
     inode_next: u64,
@@ -290,8 +290,14 @@ struct State {
 }
 
 /// The machine the disk is in: what happens to it from outside.
-#[derive(Debug)]
 pub(crate) struct Machine(Mutex<State>);
+
+impl fmt::Debug for Machine {
+    /// In short: files are long, and what is said of them elsewhere is enough.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Machine")
+    }
+}
 
 impl Machine {
     /// With an empty directory and a disk that never fills.
@@ -327,6 +333,14 @@ impl Machine {
     pub(crate) fn crash_process(&self) {
         let mut state = self.state();
         state.note(Op::Lock, "=== killed", 0, 0);
+        state.locked = false;
+        state.restart();
+    }
+
+    /// The process has ended by itself, having closed what it closes, and another one comes.
+    pub(crate) fn stop_process(&self) {
+        let mut state = self.state();
+        state.note(Op::Lock, "=== stopped", 0, 0);
         state.restart();
     }
 
@@ -334,6 +348,7 @@ impl Machine {
     pub(crate) fn crash_power(&self, seed: u64) {
         let mut state = self.state();
         state.note(Op::Lock, "=== power lost", 0, 0);
+        state.locked = false;
         state.restart();
         let chance = &mut Chance::new(seed);
         let likely = *chance.pick(&[0, 3, 5, 8, 9, 10]);
@@ -452,7 +467,6 @@ impl State {
     fn restart(&mut self) {
         self.process += 1;
         self.dead = false;
-        self.locked = false;
         for inode in self.inodes.values_mut() {
             (inode.handles, inode.sync_failed) = (0, false);
         }
