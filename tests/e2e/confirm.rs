@@ -12,6 +12,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -314,6 +316,36 @@ fn when_it_stops_the_last_numbers_come_before_its_end() {
     sender.close();
     let ended = relay.ended().cleanly().within(Duration::from_secs(4));
     assert_eq!(messages(&ended.documents), ["one", "two", "three", "four"]);
+}
+
+#[test]
+fn when_it_stops_a_sender_that_never_pauses_is_told_and_asked_to_close_as_well() {
+    let relay = confirming(Relay::to_stdout(), "line").start();
+    let mut sender = relay.sender();
+    let mut reader = sender.reader();
+    let enough = AtomicBool::new(false);
+    let (told, sent) = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0;
+            let text = albs(0..100);
+            while !enough.load(Ordering::Relaxed) {
+                sender.send(&text);
+                sent += 100;
+            }
+            sender.half_close();
+            sent
+        });
+        let mut told = acked(&mut reader).expect("no end yet");
+        relay.terminate();
+        while let Some(next) = acked(&mut reader) {
+            told = next;
+        }
+        enough.store(true, Ordering::Relaxed);
+        (told, sending.join().expect("the relay reads"))
+    });
+    assert!(told <= sent, "{told} of {sent}");
+    let ended = relay.ended().cleanly();
+    assert_eq!(ended.documents.len() as u64, sent, "what came after its end is not lost either");
 }
 
 /// The sender in docs/confirm.md, with these lines; none where there is no Node.js.
