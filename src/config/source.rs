@@ -28,6 +28,7 @@ use crate::pipeline::plan::LINE_BYTES_MAX;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourcePlan;
+use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
 
 /// Reads all sources; complains when there is none. Gives their plans, and their names as they were written.
@@ -101,6 +102,8 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
         check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
+    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
+    let confirm = source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
@@ -114,6 +117,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             name,
             address,
             line_bytes_max: parse.line_bytes_max,
+            confirm,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
         },
@@ -137,8 +141,11 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
-    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
-    source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));
+    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &[] }, ("tag", OnReject::Tag));
+    if on_reject == OnReject::DeadLetter && !shared.keeps_dead_letters {
+        let remedy = "write data_dir = \"/var/lib/elbow\" at the top of the file, or on_reject = \"tag\"";
+        source.refuse_key("on_reject", "dead letters are kept on disk, and there is no data_dir", remedy);
+    }
     let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).filter_map(|rule| rule.what.clone()).collect();
     if rules.len() > RULES_MAX {
         let what = format!("{} rules are for this source", rules.len());
@@ -158,7 +165,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
 
 fn decide_line_bytes(source: &mut Reader<'_, '_>, growth: &Growth, shared: &Shared) -> usize {
     // Room for one such document must be in the buffer, or it would be there alone and beyond its bound.
-    let most = growth.line_bytes_max(shared.buffer_bytes_max);
+    let most = growth.line_bytes_max(shared.document_bytes_max);
     let usual = LINE_BYTES_MAX as u64;
     let default = usual.min(most / 1024 * 1024).max(*LINE_BYTES.start());
     let from = if default == usual { Origin::Default } else { Origin::Derived("what the buffer has room for") };

@@ -1,20 +1,20 @@
-//! Puts the parts together: opens the listeners, starts one task per source and sink, and stops them in phases.
+//! Puts the parts together: opens the listeners and where events are kept, and starts one task per source and sink. How they are
+//! stopped is in `ending`.
 //!
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
+
+mod ending;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio::time::timeout;
-use tokio::time::timeout_at;
 
 use super::admin;
 use super::admin::AdminPlan;
@@ -30,9 +30,12 @@ use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
 use super::start_error::StartError;
+use super::storage::Storage;
+use super::storage::Writers;
 use crate::batch::SourceId;
-use crate::buffer::Buffer;
 use crate::buffer::BufferPlan;
+use crate::buffer::DiskPlan;
+use crate::buffer::Failure;
 use crate::event_id::IdKey;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
@@ -42,12 +45,13 @@ use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
-use crate::stop::Phase;
 use crate::stop::StopHandle;
 use crate::stop::stop;
 use crate::waiting::WaitingEvents;
+pub use ending::Ended;
 
 /// A relay, as decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +60,8 @@ pub struct RelayPlan {
     pub memory_bytes_max: u64,
     /// The buffer.
     pub buffer: BufferPlan,
+    /// Where rejected lines and refused documents are kept; `None` without a data directory.
+    pub dead_letters: Option<DiskPlan>,
     /// The admin listener; `None` when it is switched off.
     pub admin: Option<AdminPlan>,
     /// The sources; at least one.
@@ -77,42 +83,11 @@ pub struct SourcePlan {
     pub parse: ParsePlan,
 }
 
-/// Senders that keep their connections open are given this long to close them once intake stops.
-const INTAKE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What connections that are cut off need to hand over what they have read.
-const INTAKE_GRACE: Duration = Duration::from_millis(500);
-
-/// From the signal to the end, whatever is left.
-const HARD_DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long sinks may take to notice that everything ends now.
-const SINK_GRACE: Duration = Duration::from_millis(500);
-
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
 const UNFINISHED_PART: u64 = 4;
 
 /// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
 const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
-
-/// How a relay ended.
-#[derive(Debug, Default)]
-#[must_use]
-pub struct Ended {
-    /// Events not delivered, by sink.
-    pub undelivered: Vec<(String, u64)>,
-    /// Events that had been read but found no room in the buffer before the end.
-    pub dropped: u64,
-    /// The failure that ended it, where one did.
-    pub failure: Option<String>,
-}
-
-impl Ended {
-    /// Whether every event that was taken has been delivered to every sink.
-    pub fn is_complete(&self) -> bool {
-        self.dropped == 0 && self.undelivered.iter().all(|&(_, events)| events == 0)
-    }
-}
 
 /// A running relay.
 #[derive(Debug)]
@@ -128,6 +103,7 @@ pub struct Relay {
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    writers: Writers,
 }
 
 /// What a source's task needs, opened but not started.
@@ -160,11 +136,19 @@ impl Relay {
             None => None,
         };
         let (stop, watch) = stop();
-        let (buffer, cursors) = Buffer::memory(plan.buffer, plan.sinks.len());
+        let metrics = Arc::new(Metrics::new());
+        let storage = {
+            let (buffer, letters, metrics) = (plan.buffer, plan.dead_letters, metrics.clone());
+            let names = open.iter().map(|source| source.plan.tcp.name.clone()).collect::<Vec<_>>();
+            let sinks = plan.sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>();
+            let opening = move || Storage::open(&buffer, letters.as_ref(), &names, &sinks, &metrics);
+            tokio::task::spawn_blocking(opening).await.expect("opening does not panic")?
+        };
+        let Storage { buffer, letters, cursors, writers } = storage;
         let intake = Intake::new(plan.memory_bytes_max);
         let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
         let waiting = WaitingEvents::default();
-        let overview = Overview { metrics: Arc::new(Metrics::new()), buffer, intake, sinks, waiting, stop: watch.clone() };
+        let overview = Overview { metrics, buffer, letters, intake, sinks, waiting, stop: watch.clone() };
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -175,6 +159,7 @@ impl Relay {
             sink_tasks: JoinSet::new(),
             admin_task: None,
             lookup_task: None,
+            writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
         for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
@@ -213,9 +198,11 @@ impl Relay {
         let metrics = self.overview.metrics.source(&tcp.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        let is_told = tcp.confirm != Confirm::None;
         let make_feed = move || {
             let parser = LineParser::new(&parse, look.clone(), ids());
-            LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone())
+            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
+            if is_told { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
@@ -232,17 +219,25 @@ impl Relay {
     /// senders and sinks.
     pub async fn run_until(mut self, asked: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Ended {
         let mut failure = None;
+        let mut is_hopeless = false;
+        tokio::pin!(asked);
         tokio::select! {
-            () = asked => {}
+            () = &mut asked => {}
             reason = failed(&mut self.sink_tasks, &mut self.source_tasks) => {
                 tracing::error!(%reason, "the relay cannot go on and stops");
+                is_hopeless = self.sink_tasks.is_empty();
+                failure = Some(reason);
+            }
+            storage = storage_failed(&self.overview) => {
+                let reason = storage.reason.clone();
+                is_hopeless = storage.is_fatal;
+                self.take_nothing_more(storage, asked).await;
                 failure = Some(reason);
             }
         }
         let begun = Instant::now();
-        let is_hopeless = failure.is_some() && self.sink_tasks.is_empty();
         let hurried = if is_hopeless {
-            tracing::warn!("no sink is left to deliver to: senders are not waited for");
+            tracing::warn!("there is nothing to wait for: senders are cut off, and have to send again what was not confirmed");
             false
         } else {
             let stopping = self.stop_in_phases(begun);
@@ -255,63 +250,6 @@ impl Relay {
             tracing::warn!("asked again to stop: what is not delivered stays behind");
         }
         self.end(failure).await
-    }
-
-    async fn stop_in_phases(&mut self, begun: Instant) {
-        tracing::info!("stopping: no new connections; senders have {INTAKE_DEADLINE:?} to close theirs");
-        self.stop.advance(Phase::StopIntake);
-        let intake = all_ended(&mut self.source_tasks);
-        if timeout_at(begun + INTAKE_DEADLINE, intake).await.is_err() {
-            let open: i64 = self.source_metrics.iter().map(SourceMetrics::connections_open).sum();
-            tracing::warn!(connections = open, "senders have not closed their connections: they are cut off");
-        }
-        self.stop.advance(Phase::Drain);
-        let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
-        // Whoever still waits for room is turned away, counts what it has as dropped, and ends.
-        self.overview.buffer.close();
-        let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
-        let events = self.overview.buffer.stat().events;
-        let left = HARD_DEADLINE.saturating_sub(begun.elapsed()).as_secs();
-        let how_long = if events > 0 { format!(" for at most {left}s; a second signal ends the wait") } else { String::new() };
-        tracing::info!(events, "intake has ended; delivering what is left{how_long}");
-        while let Ok(Some(ended)) = timeout_at(begun + HARD_DEADLINE, self.sink_tasks.join_next()).await {
-            if let Ok((name, Err(error))) = ended {
-                tracing::error!(sink = %name, error = %error.words(), "the sink failed while stopping");
-            }
-        }
-    }
-
-    async fn end(mut self, failure: Option<String>) -> Ended {
-        self.stop.advance(Phase::Stop);
-        self.overview.buffer.close();
-        let _ = timeout(SINK_GRACE, async { while self.sink_tasks.join_next().await.is_some() {} }).await;
-        let stat = self.overview.buffer.stat();
-        let undelivered: Vec<_> = self
-            .overview
-            .sinks
-            .iter()
-            .zip(&stat.cursors)
-            .map(|(state, cursor)| (state.name().to_owned(), cursor.events))
-            .collect();
-        let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum();
-        for ((name, left), cursor) in undelivered.iter().zip(&stat.cursors) {
-            if *left == 0 {
-                tracing::info!(sink = %name, delivered = cursor.events_acked, "everything is delivered");
-            } else {
-                tracing::error!(sink = %name, delivered = cursor.events_acked, undelivered = left, "events are lost: the buffer is in memory");
-            }
-        }
-        let unread: u64 = self.source_metrics.iter().map(SourceMetrics::bytes_unread).sum();
-        if unread > 0 {
-            tracing::warn!(bytes = unread, "senders that were cut off had sent bytes that nobody has read");
-        }
-        if dropped > 0 {
-            tracing::error!(events = dropped, "events were read but found no room in the buffer before the end: they are lost");
-        }
-        for task in [self.admin_task.take(), self.lookup_task.take()].into_iter().flatten() {
-            task.abort();
-        }
-        Ended { undelivered, dropped, failure }
     }
 }
 
@@ -330,8 +268,18 @@ async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartEr
     listen(resolved).map_err(|source| StartError::Listen { what: what.to_owned(), address: address.to_owned(), source })
 }
 
-async fn all_ended(tasks: &mut JoinSet<()>) {
-    while tasks.join_next().await.is_some() {}
+/// Waits until the buffer's disk or that of the dead letters has failed.
+async fn storage_failed(overview: &Overview) -> Failure {
+    let letters = async {
+        match &overview.letters {
+            Some(letters) => letters.failed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        failure = overview.buffer.failed() => failure,
+        failure = letters => failure,
+    }
 }
 
 /// Waits until a sink or a source ends although nobody asked it to, and says why.
