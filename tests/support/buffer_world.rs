@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -14,13 +15,15 @@ use elbow::batch::Mark;
 use elbow::batch::SourceId;
 use elbow::buffer::Entry;
 use elbow::buffer::disk::Disk;
+use elbow::buffer::disk::read_up_to;
 use elbow::buffer::format::BLOCK;
 use elbow::buffer::format::FRAME_HEADER;
 use elbow::buffer::format::Point;
 use elbow::buffer::format::SLOT;
+use elbow::buffer::format::Seed;
 use elbow::buffer::format::SegmentHeader;
-use elbow::buffer::format::padded;
 use elbow::buffer::format::segment_name;
+use elbow::buffer::format::segment_number;
 use elbow::buffer::frame::SourceNames;
 use elbow::buffer::frame::entry_bytes;
 use elbow::buffer::log::CommitError;
@@ -32,6 +35,8 @@ use elbow::buffer::log::LogPlan;
 use elbow::buffer::reader::Reader;
 use elbow::buffer::recovery::OpenError;
 use elbow::buffer::recovery::Recovered;
+use elbow::buffer::walk::Found;
+use elbow::buffer::walk::Walk;
 use elbow::seq::Seq;
 use rustix::io::Errno;
 
@@ -45,6 +50,8 @@ use crate::planted_disk::PlantedDisk;
 
 /// What a directory may have beside its segments: the checkpoint.
 const BESIDE: u64 = 2 * SLOT as u64;
+
+const UUID: [u8; 16] = [7; 16];
 
 /// Names of sources, by number.
 const SOURCES: [&str; 3] = ["tcp", "", "a-source-with-a-longer-name"];
@@ -182,6 +189,13 @@ struct Known {
     flipped: bool,
 }
 
+impl Known {
+    /// In short for a failure's report.
+    fn word(&self, seq: u64) -> String {
+        format!("{seq}{}{}", if self.sure { "" } else { "?" }, if self.flipped { "!" } else { "" })
+    }
+}
+
 /// A frame that can be flipped.
 #[derive(Clone, Debug)]
 struct Framed {
@@ -267,7 +281,43 @@ impl World {
 
     /// What led here.
     pub(crate) fn story(&self) -> String {
-        format!("{:?}\nthe last calls:\n{}", self.manner, self.machine.trace())
+        let marks: Vec<u64> = self.marks.iter().map(|mark| mark.seq).collect();
+        let known: Vec<String> = self.known.iter().map(|(seq, known)| known.word(*seq)).collect();
+        let known = known.join(" ");
+        let (manner, end, durable) = (&self.manner, self.end.seq, self.durable);
+        let (files, calls) = (self.files(), self.machine.trace());
+        format!(
+            "{manner:?}\nit should end at {end}, durable to {durable}, marks {marks:?}, entries {known}\n{files}the last calls:\n{calls}"
+        )
+    }
+
+    /// What stands in the segments, as frames of first and last number.
+    fn files(&self) -> String {
+        self.machine.heal();
+        let mut text = String::new();
+        let items = self.machine.disk().list().unwrap_or_default();
+        for item in &items {
+            let (name, bytes) = (&item.name, item.bytes.unwrap_or_default());
+            let Some((number, file)) = segment_number(name).zip(self.machine.disk().open(name).ok()) else { continue };
+            let mut head = [0; SegmentHeader::BYTES];
+            let _ = read_up_to(&*file, &mut head, 0);
+            let first = SegmentHeader::decode(&head).map(|head| (head.number, head.first.seq));
+            let _ = write!(text, "{name} of {bytes} bytes, head {first:?}:");
+            let mut walk = Walk::new(file, Seed::new(&UUID, number));
+            loop {
+                match walk.next(bytes) {
+                    Ok(Found::Frame { at, header, .. }) => {
+                        let _ = write!(text, " {at}:{}..{} d{}", header.first.seq, header.end().seq, header.durable_seq);
+                    }
+                    Ok(Found::Damage { at, .. }) => {
+                        let _ = write!(text, " {at}:wrong");
+                    }
+                    Ok(Found::End { .. }) | Err(_) => break,
+                }
+            }
+            text.push('\n');
+        }
+        text
     }
 
     /// Does something, and compares.
@@ -425,12 +475,11 @@ impl World {
         let before = self.machine.file_bytes();
         let harmed = self.machine.harmed();
         let sinks: Vec<String> = (0..self.manner.sinks).map(|sink| format!("sink-{sink}")).collect();
-        let opened = Log::open(self.disk(), self.manner.plan.clone(), self.names.clone(), &sinks, &[], [7; 16]);
+        let opened = Log::open(self.disk(), self.manner.plan.clone(), self.names.clone(), &sinks, &[], UUID);
         let grown = self.machine.file_bytes().saturating_sub(before);
-        let carried = self.known.range(self.durable..).map(|(_, known)| self.entry_bytes(&known.batch));
-        let in_flight = self.in_flight.iter().map(|entry| self.entry_bytes(&entry.batch));
-        let largest = BLOCK * 2 + padded(carried.chain(in_flight).sum::<u64>() + FRAME_HEADER as u64);
-        let grown_max = self.manner.plan.segment_bytes.max(largest) + if before == 0 { BESIDE } else { 0 };
+        // What is copied stood in one segment, which may have been longer for one large frame.
+        let carried_max = if self.manner.large { 3 * self.manner.plan.segment_bytes } else { self.manner.plan.segment_bytes };
+        let grown_max = carried_max + if before == 0 { BESIDE } else { 0 };
         hold!(grown <= grown_max, "opening made the directory grow by {grown} bytes");
         match opened {
             // What died while it opened has opened nothing.
@@ -535,7 +584,8 @@ impl World {
             marks.push(Mark { end: docs.len() as u32, id: EventId(id), time: chance.next().cast_signed() });
         }
         let source = SourceId(chance.below(SOURCES.len() as u64) as u16);
-        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received: chance.next().cast_signed() })
+        let (received, is_rejects) = (chance.next().cast_signed(), chance.one_in(5));
+        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects })
     }
 
     fn draw_entries(&mut self, large: bool) -> Vec<Entry> {
@@ -676,7 +726,8 @@ impl World {
             let known = self.known.get(&entry.seq.0).ok_or_else(|| format!("it gave entry {}, which never was", entry.seq.0))?;
             let (given, wanted) = (&*entry.batch, &*known.batch);
             let same = given.docs == wanted.docs && given.marks == wanted.marks;
-            let same = same && given.source == wanted.source && given.received == wanted.received;
+            let same = same && (given.source, given.received) == (wanted.source, wanted.received);
+            let same = same && given.is_rejects == wanted.is_rejects;
             hold!(same, "entry {} is not what was committed", entry.seq.0);
             hold!(!known.flipped, "entry {} was read although its frame was flipped", entry.seq.0);
             let wanted = known.place.behind(known.batch.len() as u64, entry_bytes(wanted, SOURCES[usize::from(wanted.source.0)]));

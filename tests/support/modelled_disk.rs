@@ -423,7 +423,8 @@ impl Machine {
     /// Bytes of the files right in the directory, by their lengths.
     pub(crate) fn file_bytes(&self) -> u64 {
         let state = self.state();
-        let lengths = state.names.iter().filter(|(name, _)| !name.contains('/')).map(|(_, inode)| state.inodes[inode].cache.len());
+        let lengths =
+            state.names.iter().filter(|(name, _)| !name.contains('/')).map(|(_, inode)| state.inodes[inode].cache.len());
         lengths.sum::<usize>() as u64
     }
 
@@ -653,9 +654,8 @@ impl Disk for ModelledDisk {
     fn list(&self) -> io::Result<Vec<Item>> {
         let state = self.begin(Op::List, &self.folder)?;
         let own = |name: &str| name.strip_prefix(&self.folder).filter(|name| !name.contains('/')).map(str::to_owned);
-        let file = |(name, inode): (&String, &u64)| {
-            Some(Item { name: own(name)?, bytes: Some(state.inodes[inode].cache.len() as u64) })
-        };
+        let file =
+            |(name, inode): (&String, &u64)| Some(Item { name: own(name)?, bytes: Some(state.inodes[inode].cache.len() as u64) });
         let folders = state.folders.iter().filter_map(|name| Some(Item { name: own(name)?, bytes: None }));
         Ok(state.names.iter().filter_map(file).chain(folders).collect())
     }
