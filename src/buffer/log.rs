@@ -120,6 +120,11 @@ impl Log {
         self.durable
     }
 
+    /// Whether the next segment would have to be made of nothing.
+    pub fn needs_a_file(&self) -> bool {
+        self.prepared.is_none() && self.spare.is_none()
+    }
+
     /// Bytes of all files on the disk, those made ahead of need included.
     pub fn file_bytes(&self) -> u64 {
         let ahead = self.prepared.as_ref().map_or(0, |prepared| prepared.file_bytes);
