@@ -339,9 +339,9 @@ impl Log {
         assert!(!self.failed, "a log that has failed is not used again");
         let passed = marks.iter().map(|(_, mark)| mark.seq).min().unwrap_or(self.end.seq);
         let mut checkpoint = Checkpoint { uuid: self.uuid, epoch: 0, durable: self.durable, marks };
-        if let Err(source) = self.marks_file.write(&mut checkpoint) {
+        if let Err((source, is_sync)) = self.marks_file.write(&mut checkpoint) {
             self.failed = true;
-            return Err(self.error("write the checkpoint", true, source));
+            return Err(self.error("write the checkpoint", is_sync, source));
         }
         while let Some(spent) = self.segments.take_spent(passed) {
             self.let_go(spent);
