@@ -151,6 +151,8 @@ struct Manner {
     crowded: bool,
     /// Frames may be larger than a segment.
     large: bool,
+    /// Segments are made ahead of need.
+    eager: bool,
 }
 
 impl Manner {
@@ -173,6 +175,7 @@ impl Manner {
             power_in_ten: *chance.pick(&[0, 3, 6, 10]),
             crowded: chance.one_in(3),
             large,
+            eager: chance.one_in(2),
         }
     }
 }
@@ -328,7 +331,12 @@ impl World {
         }
         self.trouble()?;
         match self.chance.below(20) {
-            0..8 => self.commit(false)?,
+            0..8 => {
+                self.commit(false)?;
+                if self.manner.eager && self.process.is_some() && !self.machine.is_dead() {
+                    self.prepare()?;
+                }
+            }
             8..13 => self.read_some()?,
             13..15 => self.ack(),
             15 => self.checkpoint()?,
@@ -479,7 +487,8 @@ impl World {
         let grown = self.machine.file_bytes().saturating_sub(before);
         // What is copied stood in one segment, which may have been longer for one large frame.
         let carried_max = if self.manner.large { 3 * self.manner.plan.segment_bytes } else { self.manner.plan.segment_bytes };
-        let grown_max = carried_max + if before == 0 { BESIDE } else { 0 };
+        // The end of a frame that says nothing may be added to where it was cut.
+        let grown_max = carried_max + BLOCK + if before == 0 { BESIDE } else { 0 };
         hold!(grown <= grown_max, "opening made the directory grow by {grown} bytes");
         match opened {
             // What died while it opened has opened nothing.
@@ -575,6 +584,7 @@ impl World {
                 1..4 => BLOCK - chance.below(200),
                 _ => chance.below(700),
             };
+            let bytes = if large { bytes } else { bytes.min((segment - 2 * BLOCK).saturating_sub(docs.len() as u64 + 500)) };
             self.documents += 1;
             docs.extend_from_slice(format!("{{\"n\":{},\"x\":\"", self.documents).as_bytes());
             let letter = b'a' + chance.below(26) as u8;
@@ -676,6 +686,7 @@ impl World {
 
     fn prepare(&mut self) -> Result<(), Broken> {
         match self.process().log.prepare() {
+            _ if self.machine.is_dead() => {}
             Ok(()) => self.note_durable(),
             Err(CommitError::Full(_)) => self.stat.full += 1,
             Err(CommitError::Failed(error)) => {
