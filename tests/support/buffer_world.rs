@@ -660,8 +660,8 @@ impl World {
         hold!(committed.end == self.end, "it committed up to {:?}, not {:?}", committed.end, self.end);
         let seqs = from.seq..self.end.seq;
         let process = self.process.as_mut().expect("it committed");
-        let segment = process.log.segments().holding(from.seq).ok_or("what was committed is in no segment")?;
-        let at = segment.limit - committed.disk_bytes;
+        let segment = process.log.segments().all().pop().ok_or("what was committed is in no segment")?;
+        let at = segment.limit.checked_sub(committed.disk_bytes).ok_or("what was committed is not in the last segment")?;
         let bytes = at..at + FRAME_HEADER as u64 + payload;
         process.frames.push(Framed { segment: segment.number, bytes, seqs });
         self.note_durable();
