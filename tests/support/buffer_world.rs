@@ -332,7 +332,7 @@ impl World {
         self.trouble()?;
         match self.chance.below(20) {
             0..8 => {
-                self.commit(false)?;
+                self.commit()?;
                 if self.manner.eager && self.process.is_some() && !self.machine.is_dead() {
                     self.prepare()?;
                 }
@@ -616,34 +616,37 @@ impl World {
         entries
     }
 
-    /// Commits a frame; with `must`, there is room and nothing is wrong.
-    fn commit(&mut self, must: bool) -> Result<(), Broken> {
-        let large = self.manner.large && !must && self.chance.one_in(15);
+    /// Commits a frame of any size.
+    fn commit(&mut self) -> Result<(), Broken> {
+        let large = self.manner.large && self.chance.one_in(15);
         let entries = self.draw_entries(large);
-        let free = self.machine.free();
+        self.commit_frame(entries).map(drop)
+    }
+
+    /// Why there was no room, if there was none.
+    fn commit_frame(&mut self, entries: Vec<Entry>) -> Result<Option<Full>, Broken> {
         let committed = self.process().log.commit(&entries);
         if self.machine.is_dead() {
             self.in_flight = entries;
-            return Ok(());
+            return Ok(None);
         }
         match committed {
-            Ok(committed) => self.committed(&entries, committed),
+            Ok(committed) => self.committed(&entries, committed)?,
             Err(CommitError::Full(full)) => {
                 self.stat.full += 1;
                 let bytes = self.machine.file_bytes();
                 let Manner { plan, .. } = &self.manner;
-                hold!(!must, "it is still full after everything was read: {full}; {free} bytes free, {bytes} taken");
                 let nearly = bytes + 4 * plan.segment_bytes > plan.bytes_max;
                 hold!(full != Full::Limit || nearly, "it has reached its limit with {bytes} bytes");
-                Ok(())
+                return Ok(Some(full));
             }
             Err(CommitError::Failed(error)) => {
                 hold!(self.machine.harmed() > self.harmed, "it failed for no reason: {error}");
                 self.in_flight = entries;
                 self.fail();
-                Ok(())
             }
         }
+        Ok(None)
     }
 
     fn committed(&mut self, entries: &[Entry], committed: Committed) -> Result<(), Broken> {
@@ -814,7 +817,14 @@ impl World {
         let Manner { plan, .. } = &self.manner;
         let free = self.machine.free();
         if free >= plan.segment_bytes.saturating_add(plan.free_bytes_min) && !self.leaky && self.process.is_some() {
-            self.commit(true)?;
+            let entries = self.draw_entries(false);
+            if self.commit_frame(entries.clone())?.is_some() {
+                // What an earlier process left behind, and there had been no room to copy, took the room. Now it can go.
+                self.checkpoint()?;
+                let free = self.machine.free();
+                let full = self.commit_frame(entries)?;
+                hold!(full.is_none(), "it is still full after everything was read: {full:?}, {free} bytes free");
+            }
         }
         Ok(())
     }
@@ -833,6 +843,8 @@ impl World {
         let (name, seqs) = (segment_name(frame.segment), frame.seqs.clone());
         if head {
             self.machine.flip(&name, within % SegmentHeader::BYTES as u64, mask);
+            // With its only frame flipped as well, nothing says that the file is a segment, and it stays.
+            self.leaky = true;
             return;
         }
         let at = frame.bytes.start + within % (frame.bytes.end - frame.bytes.start);
