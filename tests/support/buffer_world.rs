@@ -165,13 +165,13 @@ impl Manner {
         let durability = if careful { Durability::Disk } else { durability };
         let free_bytes_min = *chance.pick(&[0, 0, segment_bytes]);
         let plan = LogPlan { bytes_max: segments * segment_bytes, free_bytes_min, segment_bytes, durability };
-        let fault_one_in = if careful { 15 } else { *chance.pick(&[0, 10, 30, 100]) };
+        let fault_one_in = if careful { 15 } else { *chance.pick(&[0, 5, 10, 30, 100]) };
         Self {
             plan,
             sinks: 1 + chance.below(3) as usize,
             fault_one_in,
             flip_one_in: if careful { 0 } else { *chance.pick(&[0, 0, 40]) },
-            crash_one_in: *chance.pick(&[10, 30, 100]),
+            crash_one_in: *chance.pick(&[5, 10, 30, 100]),
             power_in_ten: *chance.pick(&[0, 3, 6, 10]),
             crowded: chance.one_in(3),
             large,
@@ -454,8 +454,10 @@ impl World {
     fn open(&mut self) -> Result<(), Broken> {
         let tries = if self.manner.fault_one_in > 0 { self.chance.below(4) } else { 0 };
         for _ in 0..tries {
-            let fault = self.draw_fault(50);
-            self.machine.fail(fault);
+            for _ in 0..1 + self.chance.below(2) {
+                let fault = self.draw_fault(50);
+                self.machine.fail(fault);
+            }
             if self.try_open()? {
                 return Ok(());
             }
