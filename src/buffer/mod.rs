@@ -7,6 +7,7 @@
 pub mod disk;
 pub mod format;
 pub mod frame;
+pub mod inspect;
 pub mod log;
 pub mod marks;
 mod memory;
