@@ -25,6 +25,9 @@ use elbow::seq::Seq;
 /// A header and three blocks.
 pub(crate) const SEGMENT: u64 = 16 * 1024;
 
+/// What the buffer calls itself.
+pub(crate) const UUID: &[u8; 16] = b"elbow-buffer-v1\0";
+
 /// Sources, by number.
 pub(crate) const SOURCES: [&str; 2] = ["elb", "a source with a longer name"];
 
@@ -55,7 +58,7 @@ pub(crate) fn entry(seq: u64) -> Entry {
 pub(crate) fn try_open(disk: Arc<dyn Disk>) -> Result<(Log, Recovered), OpenError> {
     let plan = LogPlan { bytes_max: 64 * SEGMENT, free_bytes_min: 0, segment_bytes: SEGMENT, durability: Durability::Disk };
     let names = Arc::new(SourceNames::new(&SOURCES.map(str::to_owned)));
-    Log::open(disk, plan, names, &SINKS.map(str::to_owned), &[], *b"elbow-buffer-v1\0")
+    Log::open(disk, plan, names, &SINKS.map(str::to_owned), &[], *UUID)
 }
 
 /// The same in a real folder.
