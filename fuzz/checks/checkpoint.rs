@@ -32,7 +32,8 @@ fn mend(slot: &mut [u8]) {
 pub(crate) fn check(input: &[u8]) {
     let [choice, _, bytes @ ..] = input else { return };
     let mut bytes = bytes.to_vec();
-    if choice & 1 != 0 {
+    let is_mended = choice & 1 != 0;
+    if is_mended {
         bytes.chunks_mut(SLOT).take(2).for_each(mend);
     }
     let mut files = opened::whole().clone();
@@ -40,5 +41,5 @@ pub(crate) fn check(input: &[u8]) {
         files.clear();
     }
     files.insert("checkpoint".to_owned(), bytes);
-    opened::check(&files);
+    opened::check(&files, is_mended);
 }

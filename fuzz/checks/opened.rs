@@ -39,13 +39,13 @@ pub(crate) fn whole() -> &'static Files {
     })
 }
 
-/// An entry by its number and its documents.
-type Read = (u64, Vec<u8>);
+/// An entry by its number, and the length and CRC of its documents.
+type Read = (u64, usize, u32);
 
 fn read_of(entry: &Entry) -> Read {
     let documents: usize = entry.batch.documents().map(|(document, _)| document.len()).sum();
     assert_eq!(documents, entry.batch.docs.len(), "marks cover all documents");
-    (entry.seq.0, entry.batch.docs.to_vec())
+    (entry.seq.0, documents, crc32c::crc32c(&entry.batch.docs))
 }
 
 /// Every entry of every frame whose CRCs are right, wherever it stands, for any buffer that a file names.
@@ -114,8 +114,9 @@ fn open(disk: &Arc<MemoryDisk>) -> Option<(Vec<Read>, Point, Vec<Point>)> {
     Some((read, log.end(), recovered.marks))
 }
 
-/// Checks a directory; gives what looking at it gave where there is a buffer.
-pub(crate) fn check(files: &Files) -> Option<Inspection> {
+/// Checks a directory; gives what looking at it gave where there is a buffer. Where CRCs were made to fit, heads may contradict
+/// each other: then a reader may pass over entries that are there, and differ from time to time.
+pub(crate) fn check(files: &Files, is_mended: bool) -> Option<Inspection> {
     let disk = Arc::new(MemoryDisk::with(files));
     let written = written(files);
     let found = inspect(&disk, Depth::Everything);
@@ -132,8 +133,10 @@ pub(crate) fn check(files: &Files) -> Option<Inspection> {
         let looked = inspect(&disk, Depth::Everything).expect("it was just opened");
         assert_eq!(looked.sinks.iter().map(|sink| sink.mark).collect::<Vec<_>>(), marks);
         let from = marks.iter().map(|mark| mark.seq).min().expect("there are sinks");
-        assert_eq!(entries(&looked, &disk, from), read, "who looks sees what sinks get");
-        assert_eq!(open(&disk), Some((read, end, marks)), "opening it again gives the same");
+        let seen = entries(&looked, &disk, from);
+        assert!(is_mended || seen == read, "who looks sees what sinks get");
+        let again = open(&disk);
+        assert!(is_mended || again == Some((read, end, marks)), "opening it again gives the same");
     }
     found
 }

@@ -61,7 +61,7 @@ pub(crate) fn check(input: &[u8]) {
         files.retain(|name, _| name == "checkpoint");
     }
     files.insert(segment_name(number), bytes);
-    let found = opened::check(&files);
+    let found = opened::check(&files, is_mended);
     if choice & 4 == 0 && !is_mended {
         let found = found.expect("there is a checkpoint");
         let lost: u64 = found.gaps.iter().map(|gap| gap.lost_events).sum();

@@ -367,3 +367,6 @@ fn latest(slots: Option<&[Slot; 2]>) -> Option<&Checkpoint> {
     });
     whole.max_by_key(|checkpoint| checkpoint.epoch)
 }
+
+#[cfg(test)]
+mod tests;
