@@ -52,11 +52,14 @@ fn fill(log: &mut Log, frames: usize) -> Vec<Point> {
     places
 }
 
+/// What is done before the file of this name is opened.
+type Before = (String, Box<dyn FnOnce() + Send>);
+
 /// A disk that counts what is read of it, and does something once before a file is opened.
 struct Watched {
     disk: RealDisk,
     read: Arc<AtomicU64>,
-    before: Mutex<Option<(String, Box<dyn FnOnce() + Send>)>>,
+    before: Mutex<Option<Before>>,
 }
 
 impl Watched {
