@@ -288,3 +288,51 @@ fn nothing_is_committed_behind_what_there_was_no_room_to_copy() {
         assert_eq!(numbers(&log, Point::default()), [0, 1, 2]);
     }
 }
+
+/// A log with a backlog over some segments, a mark in the middle of them, and a last frame that nothing proves durable.
+fn with_a_backlog() -> (Arc<Machine>, Point) {
+    let machine = Machine::new(0);
+    let (mut log, _) = open(&machine, Durability::Disk).expect("nothing is wrong");
+    commit(&mut log, 0..8);
+    let (_, middle) = read(&log, Point::default())[4];
+    mark(&mut log, middle).expect("nothing is wrong");
+    commit(&mut log, 8..10);
+    drop(log);
+    machine.crash_process();
+    (machine, middle)
+}
+
+/// How many calls opening it makes, whatever harms the one after `skip` of them, and whatever ends the process then: what is
+/// opened next is the same log.
+fn open_in_spite_of(harm: Harm, end: impl Fn(&Machine)) -> u32 {
+    for skip in 0.. {
+        let (machine, middle) = with_a_backlog();
+        let before = machine.file_bytes();
+        machine.fail(Fault { op: None, skip, harm });
+        let opened = open(&machine, Durability::Disk).map(drop);
+        if machine.heal() > 0 {
+            assert!(opened.is_ok(), "the fault did not happen");
+            return skip;
+        }
+        end(&machine);
+        let (mut log, recovered) = open(&machine, Durability::Disk).expect("nothing is wrong any more");
+        assert_eq!((recovered.marks[0], recovered.lost_events), (middle, 0), "call {skip}");
+        assert_eq!(numbers(&log, middle), [5, 6, 7, 8, 9], "call {skip}");
+        // One segment for each time it was opened, at the most.
+        assert!(machine.file_bytes() <= before + 2 * 4 * BLOCK, "call {skip}");
+        commit(&mut log, 10..12);
+        assert_eq!(numbers(&log, middle), [5, 6, 7, 8, 9, 10, 11], "call {skip}");
+    }
+    unreachable!("opening ends")
+}
+
+#[test]
+fn opening_may_be_broken_off_at_any_call() {
+    for harm in [Harm::Kill, Harm::Error(Errno::IO), Harm::Error(Errno::NOSPC)] {
+        let calls = open_in_spite_of(harm, Machine::crash_process);
+        assert!(calls > 30, "{calls}");
+        for seed in 0..8 {
+            assert_eq!(open_in_spite_of(harm, |machine| machine.crash_power(seed)), calls);
+        }
+    }
+}
