@@ -1,7 +1,6 @@
 //! The log on a disk that loses, tears and fails, step by step against a plain list of what it was given.
 //!
-//! `BUFFER_SEED` and `BUFFER_STEPS` repeat one life, as a failure says. `BUFFER_STRICT=1` holds the log to what it is known not to
-//! keep yet, as well. It knows nothing of how the log does its work.
+//! `BUFFER_SEED` and `BUFFER_STEPS` repeat one life, as a failure says. It knows nothing of how the log does its work.
 
 #[path = "support/buffer_world.rs"]
 mod buffer_world;
@@ -205,7 +204,6 @@ fn with_a_segment_made_ahead(harm: Harm) -> (Arc<Machine>, Point) {
 }
 
 #[test]
-#[ignore = "the log does not keep this yet"]
 fn a_segment_begins_with_its_first_frame_whatever_becomes_of_its_head() {
     for seed in 0..POWER_LOSSES {
         let (machine, first) = with_a_segment_made_ahead(Harm::Kill);
@@ -217,7 +215,6 @@ fn a_segment_begins_with_its_first_frame_whatever_becomes_of_its_head() {
 }
 
 #[test]
-#[ignore = "the log does not keep this yet"]
 fn a_segment_that_failed_to_sync_does_not_pass_for_an_earlier_one() {
     for seed in 0..POWER_LOSSES {
         let (machine, first) = with_a_segment_made_ahead(Harm::Error(Errno::IO));
@@ -231,7 +228,6 @@ fn a_segment_that_failed_to_sync_does_not_pass_for_an_earlier_one() {
 }
 
 #[test]
-#[ignore = "the log does not keep this yet"]
 fn marks_survive_a_failed_sync_and_the_loss_of_power_behind_it() {
     for seed in 0..POWER_LOSSES {
         let machine = Machine::new(0);
@@ -253,7 +249,6 @@ fn marks_survive_a_failed_sync_and_the_loss_of_power_behind_it() {
 }
 
 #[test]
-#[ignore = "the log does not keep this yet"]
 fn what_was_copied_is_read_from_the_copy_where_the_original_is_gone() {
     for seed in 0..POWER_LOSSES {
         let machine = Machine::new(0);
@@ -269,7 +264,6 @@ fn what_was_copied_is_read_from_the_copy_where_the_original_is_gone() {
 }
 
 #[test]
-#[ignore = "the log does not keep this yet"]
 fn nothing_is_committed_behind_what_there_was_no_room_to_copy() {
     for seed in 0..POWER_LOSSES {
         let machine = Machine::new(0);

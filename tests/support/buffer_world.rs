@@ -256,10 +256,6 @@ pub(crate) struct World {
     /// A file may be left that could not be removed.
     leaky: bool,
     documents: u64,
-    /// Whether nothing is spared the log of what it is known not to keep yet.
-    strict: bool,
-    /// What an earlier process left behind and there was no room to copy.
-    uncopied: Vec<Range<u64>>,
     pub(crate) stat: Stat,
 }
 
@@ -287,8 +283,6 @@ impl World {
             harmed: 0,
             leaky: false,
             documents: 0,
-            strict: careful || std::env::var_os("BUFFER_STRICT").is_some(),
-            uncopied: Vec::new(),
             stat: Stat::default(),
         }
     }
@@ -448,24 +442,9 @@ impl World {
 
     fn lose_power(&mut self) {
         self.power_lost = true;
-        if !self.strict {
-            self.spare();
-        }
         for (_, known) in self.known.range_mut(self.durable..) {
             known.sure = false;
         }
-    }
-
-    /// What the log calls durable and does not keep through the loss of power: copies whose originals are damaged, what there was
-    /// no room to copy, and room that a cut gave back.
-    fn spare(&mut self) {
-        if self.manner.plan.durability != Durability::Disk {
-            self.durable = 0;
-        }
-        for range in self.uncopied.clone() {
-            self.known.range_mut(range).for_each(|(_, known)| known.sure = false);
-        }
-        self.leaky = true;
     }
 
     fn disk(&self) -> Arc<dyn Disk> {
@@ -582,9 +561,6 @@ impl World {
         hold!(recovered.foreign.is_empty() || !clean, "these are said to be foreign: {:?}", recovered.foreign);
         self.end = end;
         self.durable = log.durable().seq;
-        if recovered.full.is_some() {
-            self.uncopied.push(self.durable..end.seq);
-        }
         hold!(self.durable == end.seq || recovered.full.is_some(), "{:?} is durable of {end:?}", log.durable());
         self.power_lost = false;
         Ok(())
@@ -781,12 +757,7 @@ impl World {
             unacked.push_back(behind);
             self.stat.read += 1;
         }
-        let spared = !self.strict && self.manner.plan.durability != Durability::Disk;
-        hold!(
-            !nothing || out.lost.is_some() || *place == self.end || spared,
-            "nothing to read at {place:?} before {:?}",
-            self.end
-        );
+        hold!(!nothing || out.lost.is_some() || *place == self.end, "nothing to read at {place:?} before {:?}", self.end);
         Ok(!nothing || out.lost.is_some())
     }
 
