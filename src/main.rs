@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use elbow::cli::args;
 use elbow::cli::args::Command;
 use elbow::cli::check;
+use elbow::cli::letters;
 use elbow::cli::parse;
 use elbow::cli::run;
 use elbow::cli::schema;
@@ -13,6 +14,7 @@ use elbow::cli::schema;
 fn main() -> ExitCode {
     match args::from_process() {
         Command::Run(command) => run::run(&command),
+        Command::Letters(command) => letters::letters(&command),
         Command::Parse(command) => parse::parse(&command),
         Command::Mapping(schema) => schema::mapping(schema, &mut io::stdout().lock()),
         Command::Check(command) => match check::check(&command, &mut io::stdout().lock(), &mut io::stderr().lock()) {

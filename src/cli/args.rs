@@ -3,6 +3,8 @@
 //! clap knows words and help texts; what a value means is decided where the file's values are, so that a mistake in a flag
 //! reads like one in the file. Flags win over `ELBOW_*` variables, those over the file.
 
+mod letters;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -25,6 +27,13 @@ use crate::elb::Schema;
 use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
+use letters::TypedLetters;
+
+pub use letters::Address;
+pub use letters::Letters;
+pub use letters::LettersPlace;
+pub use letters::Purged;
+pub use letters::ReplayLetters;
 
 /// What to do, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +46,8 @@ pub enum Command {
     Parse(Parse),
     /// Print the index template of a schema.
     Mapping(Schema),
+    /// Look after dead letters.
+    Letters(Letters),
 }
 
 /// Running the relay.
@@ -115,6 +126,7 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
             let overrides = given.overrides(inner);
             Command::Check(Check { config: given.config, overrides })
         }
+        Some(TypedCommand::DeadLetters(letters)) => Command::Letters(letters.decide(inner)),
         Some(TypedCommand::Schema(schema)) => Command::Mapping(schema.mapping),
         Some(TypedCommand::Parse(parse)) => Command::Parse(Parse {
             format: parse.format,
@@ -163,6 +175,9 @@ enum TypedCommand {
     ///
     /// With --mapping, the index template that Elasticsearch and OpenSearch take for documents of a schema.
     Schema(TypedSchema),
+    /// List, show, export, replay and remove the lines that no parser took
+    #[command(subcommand)]
+    DeadLetters(TypedLetters),
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod check;
+pub mod letters;
 pub mod parse;
 pub mod run;
 pub mod schema;

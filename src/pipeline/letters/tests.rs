@@ -1,0 +1,1 @@
+//! Letters parsed again.
