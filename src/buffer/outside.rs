@@ -63,7 +63,8 @@ fn look(disk: &dyn Disk) -> Result<Survey, OpenError> {
     loop {
         tries += 1;
         match survey(disk, [0; 16], &mut Recovered::default()) {
-            Err(OpenError::Io { what: "read a segment", source, .. }) if source.kind() == ErrorKind::NotFound && tries < TRIES => {}
+            Err(OpenError::Io { what: "read a segment", source, .. })
+                if source.kind() == ErrorKind::NotFound && tries < TRIES => {}
             done => return done,
         }
     }

@@ -65,6 +65,11 @@ fn complain(text: &str) -> ExitCode {
     ExitCode::from(EXIT_FAILED)
 }
 
+/// So many letters, in words.
+fn counted(letters: u64) -> String {
+    if letters == 1 { "1 letter".to_owned() } else { format!("{letters} letters") }
+}
+
 /// Writes to a person. When nobody can read it there is nobody to tell.
 fn say(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
@@ -161,7 +166,7 @@ fn list(place: &LettersPlace, wanted: Option<&str>, limit: u64) -> Result<u8, Tr
     })?;
     out.flush()?;
     let total: u64 = counts.values().sum();
-    say(&format!("{total} letters"));
+    say(&counted(total));
     for ((source, reason), count) in counts {
         say(&format!("{count:>9} {source} {reason}"));
     }
@@ -180,7 +185,9 @@ fn beginning(message: &str) -> String {
             break;
         }
         // Beside the control characters those that turn the direction of text.
-        if character.is_control() || matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+        if character.is_control()
+            || matches!(character, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        {
             text.extend(character.escape_default());
         } else {
             text.push(character);

@@ -34,7 +34,7 @@ pub(super) fn open(path: &Path, plan: LogPlan, names: Arc<SourceNames>, sinks: &
 }
 
 /// Refuses a directory of another user: files made there would be that user's no more, and the relay could not open them.
-fn check_owner(path: &Path) -> Result<(), Trouble> {
+pub(super) fn check_owner(path: &Path) -> Result<(), Trouble> {
     let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
     let (owner, own) = (metadata.uid(), geteuid().as_raw());
     if owner == own {

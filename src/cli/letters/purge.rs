@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Trouble;
 use super::address;
 use super::change::open;
+use super::counted;
 use super::directory;
 use super::say;
 use crate::buffer::frame::SourceNames;
@@ -65,6 +66,6 @@ pub(super) fn purge(place: &LettersPlace, what: &Purged) -> Result<u8, Trouble> 
     if lost > 0 {
         say(&format!("{lost} letters are damaged or missing and were passed over"));
     }
-    say(&format!("{gone} letters removed; {stayed} stay, {moved} of them under a new address"));
+    say(&format!("{} removed; {stayed} stay, {moved} of them under a new address", counted(gone)));
     Ok(0)
 }

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::EXIT_SOME;
 use super::Trouble;
+use super::change::check_owner;
 use super::change::open;
+use super::counted;
 use super::look;
 use super::say;
 use crate::buffer::BufferPlan;
@@ -20,8 +22,8 @@ use crate::buffer::log::Log;
 use crate::buffer::log::LogPlan;
 use crate::buffer::recovery::Recovered;
 use crate::buffer::sift;
-use crate::buffer::sift::SiftError;
 use crate::buffer::sift::Sieve;
+use crate::buffer::sift::SiftError;
 use crate::cli::args::ReplayLetters;
 use crate::cli::check::load;
 use crate::pipeline::letters::Choice;
@@ -81,6 +83,8 @@ impl Work<'_> {
     fn run(&self, letters: &DiskPlan, buffer: &DiskPlan) -> Result<u8, Trouble> {
         let sinks: Vec<String> = self.plan.sinks.iter().map(|sink| sink.name.clone()).collect();
         let buffer_plan = LogPlan { durability: Durability::Disk, ..buffer.log_plan() };
+        // Before there is a buffer where there was none.
+        check_owner(&letters.path)?;
         // As the relay does it: first the buffer.
         let (buffer, Recovered { marks, .. }) = open(&buffer.path, buffer_plan, self.names.clone(), &sinks)?;
         let (mut log, recovered) = open(&letters.path, sift::plan_for(letters), self.names.clone(), &[KEPT.to_owned()])?;
@@ -108,7 +112,7 @@ impl Work<'_> {
 fn finish(outcome: &Outcome, lost: u64, is_dry: bool) -> Result<u8, Trouble> {
     let Outcome { good, as_is, dropped, rejected, of_no_source, not_chosen } = *outcome;
     let would = if is_dry { "would be " } else { "" };
-    let mut text = format!("{good} letters {would}replayed");
+    let mut text = format!("{} {would}replayed", counted(good));
     for (count, what) in [
         (as_is, "put into the buffer as they are"),
         (dropped, "dropped by rules"),
