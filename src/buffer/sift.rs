@@ -208,3 +208,6 @@ fn rest(batch: &Batch, events: &[Event<'_>]) -> Batch {
     let marks = marks.collect();
     Batch { docs: docs.freeze(), marks, source: batch.source, received: batch.received, is_rejects: batch.is_rejects }
 }
+
+#[cfg(test)]
+mod tests;
