@@ -102,12 +102,11 @@ fn directory(place: &LettersPlace) -> Result<(PathBuf, Option<DiskPlan>), Troubl
     }
 }
 
+/// Is given a letter and the name of its source, and says whether to go on.
+type Each<'e> = dyn FnMut(&Event<'_>, &str) -> Result<ControlFlow<()>, Trouble> + 'e;
+
 /// Gives each letter and the name of its source to `each` until it breaks.
-fn look(
-    path: &Path,
-    names: &SourceNames,
-    each: &mut dyn FnMut(&Event<'_>, &str) -> Result<ControlFlow<()>, Trouble>,
-) -> Result<(), Trouble> {
+fn look(path: &Path, names: &SourceNames, each: &mut Each<'_>) -> Result<(), Trouble> {
     if !path.exists() {
         return Err(Trouble::Said(format!("there are no dead letters: {} does not exist", path.display())));
     }

@@ -129,11 +129,14 @@ const ENTRY_BYTES_MAX: usize = 1 << 20;
 /// Bytes of entries that are committed together.
 const GROUP_BYTES_MAX: usize = 4 << 20;
 
+/// Fields that a letter has beyond those of its source.
+type MoreFields = Vec<(String, Value)>;
+
 struct Source {
     parser: LineParser,
     look: Arc<Look>,
     /// The look with the fields of the last letter that had more; the next one often has the same.
-    with: Option<(Vec<(String, Value)>, Arc<Look>)>,
+    with: Option<(MoreFields, Arc<Look>)>,
 }
 
 /// Parses letters again and puts what becomes of them into the buffer.
@@ -338,7 +341,7 @@ impl Source {
     /// The source's look with the letter's fields that the source does not have: a sender has named those.
     fn look_of(&mut self, letter: &Letter) -> Arc<Look> {
         let known = |name: &str| self.look.pairs.iter().any(|(own, _)| own == name);
-        let more: Vec<_> = letter.fields.iter().filter(|(name, _)| !known(name)).cloned().collect();
+        let more: MoreFields = letter.fields.iter().filter(|(name, _)| !known(name)).cloned().collect();
         if more.is_empty() {
             return self.look.clone();
         }

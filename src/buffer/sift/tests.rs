@@ -98,7 +98,7 @@ proptest! {
         let folder = tempfile::tempdir().expect("a folder");
         let (mut log, recovered) = open(&folder);
         let count = fill(&mut log, &sizes);
-        let goes = |number: u64| number >= from && number % every == 0;
+        let goes = |number: u64| number >= from && number.is_multiple_of(every);
         let mut sieve = Some { goes: &goes, taken: Vec::new(), settled: 0, most: if breaks { 0 } else { usize::MAX } };
         let sifted = sift(&mut log, SINK, recovered.marks[0], &mut sieve);
         drop(log);

@@ -38,7 +38,7 @@ pub enum Letters {
         source: Option<String>,
     },
     /// Parse them again and put what is good into the buffer.
-    Replay(ReplayLetters),
+    Replay(Box<ReplayLetters>),
     /// Remove letters.
     Purge {
         /// Where they are.
@@ -231,7 +231,7 @@ impl TypedLetters {
             Self::Export { place, source } => Letters::Export { place: place.decide(), source },
             Self::Replay { plan, source, as_is, dry_run } => {
                 let overrides = plan.overrides(matches.subcommand().map_or(matches, |(_, inner)| inner));
-                Letters::Replay(ReplayLetters { config: plan.config, overrides, source, as_is, dry_run })
+                Letters::Replay(Box::new(ReplayLetters { config: plan.config, overrides, source, as_is, dry_run }))
             }
             Self::Purge { place, what } => Letters::Purge { place: place.decide(), what: what.decide() },
         }
