@@ -5,6 +5,7 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -44,6 +45,7 @@ fn without_variables(command: &mut Command) {
 }
 
 /// A relay that is about to be started.
+#[derive(Clone)]
 pub(crate) struct Setup {
     address: String,
     memory: String,
@@ -52,13 +54,14 @@ pub(crate) struct Setup {
     source: String,
     sinks: String,
     tables: String,
-    descriptors: Option<u32>,
+    limits: String,
+    under: Vec<String>,
 }
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, top, source, tables) = Default::default();
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, descriptors: None }
+        let (memory, buffer, top, source, tables, limits, under) = Default::default();
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -113,8 +116,13 @@ impl Setup {
     }
 
     /// Lets the process have this many descriptors.
-    pub(crate) fn descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
+    pub(crate) fn descriptors(self, most: u32) -> Self {
+        self.limited(&format!("-n {most}"))
+    }
+
+    /// Starts the process with a limit as the shell's `ulimit` takes it.
+    pub(crate) fn limited(mut self, limit: &str) -> Self {
+        self.limits += &format!("ulimit {limit}; ");
         self
     }
 
@@ -145,21 +153,20 @@ impl Setup {
     pub(crate) fn spawn(self) -> Relay {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("elbow.toml");
-        let Self { address, memory, buffer, top, source, sinks, tables, .. } = self;
+        let Self { address, memory, buffer, top, source, sinks, tables, limits, under } = self;
         let text = format!(
             "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
              type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
         );
         fs::write(&config, text).expect("the file is ours");
-        let mut command = match self.descriptors {
-            None => elbow(),
-            Some(most) => {
-                let mut command = Command::new("sh");
-                without_variables(&mut command);
-                command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_elbow")]);
-                command
-            }
-        };
+        let mut words = under;
+        if !limits.is_empty() {
+            words.extend(["sh", "-c", &format!("{limits}exec \"$0\" \"$@\"")].map(str::to_owned));
+        }
+        words.push(env!("CARGO_BIN_EXE_elbow").to_owned());
+        let mut command = Command::new(&words[0]);
+        without_variables(&mut command);
+        command.args(&words[1..]);
         command.args(["run", "--log-format", "json", "-c"]).arg(&config);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the relay can be started");
@@ -168,6 +175,33 @@ impl Setup {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let scraper = Mutex::new(Scraper::new(nowhere));
         Relay { lines: nowhere, admin: nowhere, child, documents, log, scraper, _directory: directory }
+    }
+}
+
+#[allow(dead_code, reason = "only the oracle needs a relay that is started again, and by more than itself")]
+impl Setup {
+    /// Keeps what waits in this directory.
+    pub(crate) fn data_dir(self, path: &Path) -> Self {
+        let path = path.to_str().expect("text");
+        self.top(&format!("data_dir = \"{path}\""))
+    }
+
+    /// Adds lines to the buffer's table.
+    pub(crate) fn buffer_settings(mut self, settings: &str) -> Self {
+        self.buffer += settings;
+        self.buffer.push('\n');
+        self
+    }
+
+    /// Adds one more source, on a free port.
+    pub(crate) fn and_source(self, name: &str, settings: &str) -> Self {
+        self.tables(&format!("[[source]]\nname = \"{name}\"\ntype = \"tcp\"\naddress = \"127.0.0.1:0\"\n{settings}\n"))
+    }
+
+    /// Starts the process by these words, which end up as the relay in the same process.
+    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 }
 
@@ -330,6 +364,33 @@ impl Drop for Relay {
         // It may have ended long ago; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[allow(dead_code, reason = "only the oracle needs a relay that is killed")]
+impl Relay {
+    /// Where the source of this name takes lines.
+    #[track_caller]
+    pub(crate) fn address_of(&self, source: &str) -> SocketAddr {
+        let log = self.log();
+        let said = log.iter().find(|entry| entry["source"] == source && entry["address"].is_string());
+        let address = said.and_then(|entry| entry["address"].as_str()).expect("it says where it listens");
+        address.parse().expect("an address")
+    }
+
+    /// Ends the process with SIGKILL, wherever it is, and gives its log.
+    #[track_caller]
+    pub(crate) fn kill(mut self) -> String {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        self.child.wait().expect("it was running");
+        self.log.end();
+        self.log_text()
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.exit_status().is_none()
     }
 }
 
