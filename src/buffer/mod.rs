@@ -4,6 +4,7 @@
 //! the bound in bytes is reached; then appending waits. Where entries are kept is decided by [`Buffer`]'s constructor
 //! and seen by nobody else. It starts no task, counts no metric and never looks into a document.
 
+pub mod disk;
 mod memory;
 
 use std::sync::Arc;
