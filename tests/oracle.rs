@@ -9,15 +9,27 @@
 #[allow(dead_code, reason = "the stories of e2e.rs use the rest")]
 mod support;
 
+#[path = "oracle/damage.rs"]
+mod damage;
 #[path = "oracle/harness.rs"]
 mod harness;
 #[path = "oracle/kills.rs"]
 mod kills;
 #[path = "oracle/ledger.rs"]
 mod ledger;
+#[path = "oracle/mounts.rs"]
+mod mounts;
+#[path = "oracle/places.rs"]
+mod places;
+#[path = "oracle/power.rs"]
+mod power;
 #[path = "oracle/producer.rs"]
 mod producer;
+#[path = "oracle/space.rs"]
+mod space;
 #[path = "oracle/stopping.rs"]
 mod stopping;
+#[path = "oracle/syncs.rs"]
+mod syncs;
 #[path = "oracle/table.rs"]
 mod table;

@@ -332,7 +332,9 @@ mod tests {
         let open = look.open("a").expect("there");
         assert_eq!(read_up_to(&*open, &mut text, 0).expect("readable"), 8);
         assert_eq!(&text[..8], b"\0\0onetwo");
-        for refused in [look.lock().map(drop), look.create("b").map(drop), look.rename("a", "b"), look.remove("a"), open.set_bytes(0)] {
+        for refused in
+            [look.lock().map(drop), look.create("b").map(drop), look.rename("a", "b"), look.remove("a"), open.set_bytes(0)]
+        {
             assert!(refused.is_err());
         }
         assert_eq!(look.list().expect("readable"), [Item { name: "a".to_owned(), bytes: Some(8) }]);

@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::ledger::Ledger;
 use crate::ledger::Totals;
+use crate::mounts;
 use crate::producer::Mode;
 use crate::producer::Orders;
 use crate::producer::Producer;
@@ -33,6 +34,7 @@ use crate::support::relay::Relay;
 use crate::support::relay::Setup;
 use crate::support::scrape::Metrics;
 use crate::support::wait_for;
+use crate::table;
 
 /// Where a run's seed may be given, decimal or hexadecimal.
 const SEED: &str = "ORACLE_SEED";
@@ -60,6 +62,7 @@ pub(crate) struct Oracle {
     pub(crate) data: PathBuf,
     /// How the relay is started.
     pub(crate) setup: Setup,
+    change: fn(Setup) -> Setup,
     /// Rounds of the fault so far.
     pub(crate) cycles: u64,
     relay: Option<Relay>,
@@ -81,11 +84,15 @@ impl Oracle {
         oracle
     }
 
-    /// The same with the data in a directory that is there already.
+    /// The same with the data in a directory that somebody else keeps.
     pub(crate) fn at(fault: &'static str, data: &Path) -> Self {
         let seed = env::var(SEED).map_or_else(|_| RandomState::new().hash_one(fault), |text| parse_seed(&text));
         println!("{fault}: {SEED}={seed:#x}");
-        let ledger = Arc::new(Ledger::new(seed));
+        Self::made(fault, seed, data, Ledger::new(seed))
+    }
+
+    fn made(fault: &'static str, seed: u64, data: &Path, ledger: Ledger) -> Self {
+        let ledger = Arc::new(ledger);
         let books = ledger.clone();
         let sink = FakeLogstash::absent_reading(move |document| books.arrived(document));
         let setup = Relay::to(sink.address())
@@ -103,6 +110,7 @@ impl Oracle {
             sink,
             data: data.to_owned(),
             setup,
+            change: |setup| setup,
             cycles: 0,
             relay: None,
             orders,
@@ -114,9 +122,27 @@ impl Oracle {
     }
 
     /// Changes how the relay is started from now on.
-    pub(crate) fn with(mut self, change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(crate) fn with(mut self, change: fn(Setup) -> Setup) -> Self {
         self.setup = change(self.setup.clone());
+        self.change = change;
         self
+    }
+
+    /// Another one that begins where this one is, with a copy of its books and of its data, and a sink of its own.
+    #[track_caller]
+    pub(crate) fn copy(&self) -> Self {
+        assert!(self.relay.is_none(), "nobody writes to the data");
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().join("data");
+        mounts::copy(&self.data, &data);
+        let mut copy = Self::made(self.fault, self.seed, &data, self.ledger.copy()).with(self.change);
+        copy._directory = Some(directory);
+        copy
+    }
+
+    /// Where the relay's buffer keeps its files.
+    pub(crate) fn buffer(&self) -> PathBuf {
+        self.data.join("buffer")
     }
 
     /// Lets the sink listen.
@@ -149,13 +175,6 @@ impl Oracle {
     #[track_caller]
     pub(crate) fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("one runs")
-    }
-
-    /// Takes the relay away from the producers and gives it.
-    #[track_caller]
-    pub(crate) fn take(&mut self) -> Relay {
-        self.tell(Vec::new());
-        self.relay.take().expect("one runs")
     }
 
     /// Ends the relay with SIGKILL and gives its log.
@@ -285,28 +304,34 @@ impl Oracle {
         metrics
     }
 
-    /// Ends the faults, sends something fresh, stops the relay, and judges.
+    /// Ends the faults, sends something fresh, stops the relay, adds the run to the table, and judges.
     #[track_caller]
-    pub(crate) fn finish(self) -> Totals {
-        let drained = self.drained();
-        drained.judge()
+    pub(crate) fn finish(mut self) -> Totals {
+        self.pass();
+        let totals = self.ledger.totals();
+        self.report(totals);
+        self.judge()
     }
 
+    /// Ends the faults, sends something fresh, and stops the relay.
     #[track_caller]
-    fn drained(mut self) -> Self {
+    pub(crate) fn pass(&mut self) {
         self.drain();
         let fresh = self.send(1, PAYLOAD_BYTES_MAX);
         let ledger = self.ledger.clone();
         wait_for(|| ledger.have_arrived(&fresh).then_some(()), || format!("a fresh event does not pass: {}", self.story()));
-        self.stop().within(STOPPED);
-        self
+        self.stop();
     }
 
-    /// Adds the run to the table and asserts what must hold.
+    /// Adds these sums to the table.
+    pub(crate) fn report(&self, totals: Totals) {
+        table::add(self.fault, self.cycles, totals, self.seed, self.begun.elapsed());
+    }
+
+    /// Asserts what must hold.
     #[track_caller]
-    pub(crate) fn judge(self) -> Totals {
+    pub(crate) fn judge(&self) -> Totals {
         let totals = self.ledger.totals();
-        crate::table::add(self.fault, self.cycles, totals, self.seed, self.begun.elapsed());
         let complaints = self.ledger.complaints();
         assert!(complaints.is_empty(), "{}, {SEED}={:#x}: {totals:?}\n{}", self.fault, self.seed, complaints.join("\n"));
         assert!(self.fault_seen, "the fault was never there");

@@ -25,7 +25,7 @@ pub(crate) struct Ledger {
     books: Mutex<Books>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Books {
     lines: HashMap<u64, Line>,
     producers: Vec<Order>,
@@ -34,7 +34,7 @@ struct Books {
 }
 
 /// What became of a line.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Line {
     confirmed: bool,
     copies: u32,
@@ -43,7 +43,7 @@ struct Line {
 }
 
 /// Where a producer is.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Order {
     next: u64,
     /// The highest line that arrived.
@@ -70,6 +70,19 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// The sums of two runs.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            sent: self.sent + other.sent,
+            confirmed: self.confirmed + other.confirmed,
+            delivered: self.delivered + other.delivered,
+            duplicates: self.duplicates + other.duplicates,
+            missing: self.missing + other.missing,
+            out_of_order: self.out_of_order + other.out_of_order,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+
     /// Sent, and neither confirmed nor known to have failed.
     pub(crate) fn in_flight(&self) -> u64 {
         self.sent - self.confirmed
@@ -81,6 +94,24 @@ impl Ledger {
         // Never zero: the numbers of other tests are small.
         let run = Draw::new(seed).next() >> (COUNTER_BITS + PRODUCER_BITS) | 1;
         Self { run, books: Mutex::default() }
+    }
+
+    /// Other books that begin as these are.
+    pub(crate) fn copy(&self) -> Self {
+        Self { run: self.run, books: Mutex::new(self.lock().clone()) }
+    }
+
+    /// Expects these no more: what held them is gone, and not by the relay's fault.
+    pub(crate) fn forgive(&self, ids: &[u64]) {
+        let mut books = self.lock();
+        let Books { lines, totals, .. } = &mut *books;
+        for id in ids {
+            let line = lines.get_mut(id).expect("only what was drawn is forgiven");
+            if std::mem::take(&mut line.confirmed) {
+                totals.confirmed -= 1;
+                totals.missing -= u64::from(line.copies == 0);
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Books> {

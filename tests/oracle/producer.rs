@@ -101,7 +101,7 @@ impl Producer {
     /// Sends until it is told that it is enough and everything is confirmed, or to abandon it.
     pub(crate) fn run(mut self) {
         let mut unconfirmed = VecDeque::new();
-        while !self.orders.is_abandoned() && !(self.orders.is_enough() && unconfirmed.is_empty()) {
+        while !(self.orders.is_abandoned() || self.orders.is_enough() && unconfirmed.is_empty()) {
             let Some(address) = self.orders.source(self.mode.source()) else {
                 thread::sleep(LOOK);
                 continue;
