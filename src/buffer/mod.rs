@@ -5,7 +5,16 @@
 //! and seen by nobody else. It starts no task, counts no metric and never looks into a document.
 
 pub mod disk;
+pub mod format;
+pub mod frame;
+pub mod log;
+pub mod marks;
 mod memory;
+pub mod quarantine;
+pub mod reader;
+pub mod recovery;
+pub mod segments;
+pub mod walk;
 
 use std::sync::Arc;
 

@@ -1,0 +1,444 @@
+//! The log: entries go in at one end as frames, segments fall off the other end once every sink has passed them.
+//!
+//! It is driven by one thread and starts none; readers go over the same [`Segments`] without it. What it says is durable was
+//! synced before, and after a failed sync it is not used again. How a log is opened is in [`recovery`](crate::buffer::recovery).
+
+use std::io;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use thiserror::Error;
+
+use crate::buffer::Entry;
+use crate::buffer::disk::Disk;
+use crate::buffer::disk::DiskFile;
+use crate::buffer::disk::write_all;
+use crate::buffer::format::BLOCK;
+use crate::buffer::format::Checkpoint;
+use crate::buffer::format::FRAME_HEADER;
+use crate::buffer::format::FrameHeader;
+use crate::buffer::format::Point;
+use crate::buffer::format::Seed;
+use crate::buffer::format::SegmentHeader;
+use crate::buffer::format::Uuid;
+use crate::buffer::format::padded;
+use crate::buffer::format::segment_name;
+use crate::buffer::frame::FrameWriter;
+use crate::buffer::frame::SourceNames;
+use crate::buffer::frame::entry_bytes;
+use crate::buffer::marks::MarksFile;
+use crate::buffer::reader::Reader;
+use crate::buffer::segments::Segment;
+use crate::buffer::segments::Segments;
+
+/// How durable an entry is when its sender is told that it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk: it survives the loss of power.
+    Disk,
+    /// The system has it: it survives the death of the process.
+    Os,
+    /// It is in memory, on its way to the system.
+    Memory,
+}
+
+impl Durability {
+    /// All of them, strongest first.
+    pub const ALL: [Self; 3] = [Self::Disk, Self::Os, Self::Memory];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Os => "os",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// How a log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogPlan {
+    /// Bound on the bytes of all segments.
+    pub bytes_max: u64,
+    /// No segment is made where the filesystem would have less room than this left.
+    pub free_bytes_min: u64,
+    /// Bytes of a segment; one with a single larger frame is larger.
+    pub segment_bytes: u64,
+    /// What is done before an entry counts as stored.
+    pub durability: Durability,
+}
+
+/// What [`Log::commit`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Committed {
+    /// The place behind the last entry.
+    pub end: Point,
+    /// Bytes written.
+    pub disk_bytes: u64,
+}
+
+/// Why nothing was committed.
+#[derive(Debug, Error)]
+pub enum CommitError {
+    /// There is no room: nothing was written, and it may be tried again.
+    #[error("{0}")]
+    Full(Full),
+    /// The disk failed. This log must not be used again.
+    #[error(transparent)]
+    Failed(#[from] LogError),
+}
+
+/// What there is no room in.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Full {
+    /// The bound that was configured.
+    #[error("the buffer has reached its max_bytes")]
+    Limit,
+    /// The filesystem has less than was to stay free, or is full, or a limit of the system is reached.
+    #[error("the filesystem has no room for a further segment beside min_free_bytes")]
+    Filesystem,
+}
+
+/// A failure of the disk, and what was being done.
+#[derive(Debug, Error)]
+#[error("{path}: cannot {what}: {source}")]
+pub struct LogError {
+    /// Where.
+    pub path: String,
+    /// What was being done.
+    pub what: &'static str,
+    /// Whether it was a sync that failed: then nobody knows what is on the disk.
+    pub is_sync: bool,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// The segment written to.
+#[derive(Debug)]
+struct Active {
+    number: u64,
+    file: Arc<dyn DiskFile>,
+    /// Where the next frame goes; none has been written where this is the first block.
+    at: u64,
+    file_bytes: u64,
+    /// Where new entries begin, once there are any.
+    first: Point,
+}
+
+/// An open log.
+#[derive(Debug)]
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    plan: LogPlan,
+    uuid: Uuid,
+    names: Arc<SourceNames>,
+    segments: Arc<Segments>,
+    active: Option<Active>,
+    /// Made ahead of need, empty.
+    prepared: Option<Active>,
+    /// A file that nobody needs any more, with its room; the next segment is made of it.
+    spare: Option<Segment>,
+    number_next: u64,
+    end: Point,
+    durable: Point,
+    marks_file: MarksFile,
+    writer: FrameWriter,
+    failed: bool,
+}
+
+/// What recovery hands over.
+pub(super) struct Parts {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) uuid: Uuid,
+    pub(super) names: Arc<SourceNames>,
+    pub(super) segments: Segments,
+    pub(super) number_next: u64,
+    pub(super) end: Point,
+    pub(super) durable: Point,
+    pub(super) marks_file: MarksFile,
+}
+
+impl Log {
+    pub(super) fn new(plan: LogPlan, parts: Parts) -> Self {
+        let Parts { disk, uuid, names, segments, number_next, end, durable, marks_file } = parts;
+        let (segments, writer) = (Arc::new(segments), FrameWriter::default());
+        let (active, prepared, spare, failed) = (None, None, None, false);
+        Self { disk, plan, uuid, names, segments, active, prepared, spare, number_next, end, durable, marks_file, writer, failed }
+    }
+
+    /// The segments, for whoever reads.
+    pub fn segments(&self) -> &Arc<Segments> {
+        &self.segments
+    }
+
+    /// The place behind the last entry.
+    pub fn end(&self) -> Point {
+        self.end
+    }
+
+    /// The place behind the last entry known to be on the disk.
+    pub fn durable(&self) -> Point {
+        self.durable
+    }
+
+    /// Bytes of all files on the disk, those made ahead of need included.
+    pub fn file_bytes(&self) -> u64 {
+        let ahead = self.prepared.as_ref().map_or(0, |prepared| prepared.file_bytes);
+        let active = self.active.as_ref().filter(|active| active.at == BLOCK).map_or(0, |active| active.file_bytes);
+        self.segments.file_bytes() + ahead + active + self.spare.map_or(0, |spare| spare.file_bytes)
+    }
+
+    /// A reader of what is committed from this place on.
+    pub fn reader(&self, from: Point) -> Reader {
+        Reader::new(self.disk.clone(), self.segments.clone(), self.names.clone(), self.uuid, from)
+    }
+
+    /// Appends entries, whose numbers follow the last one, as one frame, and makes them as durable as was planned.
+    ///
+    /// # Errors
+    /// [`CommitError::Full`]: nothing was written. [`CommitError::Failed`]: nobody knows what was.
+    ///
+    /// # Panics
+    /// When the numbers do not follow, there is no entry, or it has failed before.
+    pub fn commit(&mut self, entries: &[Entry]) -> Result<Committed, CommitError> {
+        assert!(!self.failed, "a log that has failed is not used again");
+        assert_eq!(entries.first().map(|entry| entry.seq.0), Some(self.end.seq), "entries follow one another");
+        self.make_room(frame_bytes(entries, &self.names))?;
+        let active = self.active.as_mut().expect("room was made in it");
+        if active.at == BLOCK {
+            active.first = self.end;
+        }
+        let header = self.write(entries, self.end)?;
+        self.finish(header.end(), header.frame_bytes())
+    }
+
+    /// Writes a frame behind what is there, along with the segment's header where it is the first one: only then it is known
+    /// where the segment begins.
+    fn write(&mut self, entries: &[Entry], place: Point) -> Result<FrameHeader, CommitError> {
+        let active = self.active.as_ref().expect("room was made in it");
+        let seed = Seed::new(&self.uuid, active.number);
+        let (header, mut slices) = self.writer.encode(entries, place, self.durable.seq, &self.names, seed);
+        let head = SegmentHeader { uuid: self.uuid, number: active.number, first: active.first }.encode();
+        let mut at = active.at;
+        if at == BLOCK {
+            slices.insert(0, IoSlice::new(&head));
+            at = 0;
+        }
+        let written = write_all(&*active.file, &mut slices, at);
+        drop(slices);
+        written.map_err(|source| self.write_failed(source))?;
+        Ok(header)
+    }
+
+    /// Syncs what was written and makes it visible.
+    fn finish(&mut self, end: Point, bytes: u64) -> Result<Committed, CommitError> {
+        let active = self.active.as_mut().expect("a frame was written to it");
+        if self.plan.durability == Durability::Disk {
+            if let Err(source) = active.file.sync() {
+                self.failed = true;
+                return Err(self.error("sync a segment", true, source).into());
+            }
+            self.durable = end;
+        }
+        let active = self.active.as_mut().expect("a frame was written to it");
+        let is_first = active.at == BLOCK;
+        active.at += bytes;
+        active.file_bytes = active.file_bytes.max(active.at);
+        self.end = end;
+        let Active { number, at, file_bytes, first, .. } = *active;
+        if is_first {
+            self.segments.push(Segment { number, first, limit: BLOCK, file_bytes });
+        }
+        self.segments.committed(end, at, file_bytes);
+        Ok(Committed { end, disk_bytes: bytes })
+    }
+
+    /// Copies frames of unknown durability, read from the end of an earlier process's segment, and syncs them whatever the
+    /// plan says. New entries follow behind them in the same segment.
+    pub(super) fn carry_over(&mut self, groups: &[(Point, Vec<Entry>)]) -> Result<(), CommitError> {
+        let Some((first, _)) = groups.first() else { return Ok(()) };
+        let bytes = groups.iter().map(|(_, entries)| frame_bytes(entries, &self.names)).sum();
+        self.durable = *first;
+        self.make_room(bytes)?;
+        for (place, entries) in groups {
+            let header = self.write(entries, *place)?;
+            let active = self.active.as_mut().expect("a frame was written to it");
+            active.at += header.frame_bytes();
+            active.file_bytes = active.file_bytes.max(active.at);
+        }
+        let active = self.active.as_ref().expect("frames were written to it");
+        if let Err(source) = active.file.sync() {
+            return Err(self.error("sync a segment", true, source).into());
+        }
+        let Active { number, at, file_bytes, first, .. } = *active;
+        self.segments.push(Segment { number, first, limit: at, file_bytes });
+        self.durable = self.end;
+        Ok(())
+    }
+
+    /// Sees to it that the active segment has room for a frame.
+    fn make_room(&mut self, bytes: u64) -> Result<(), CommitError> {
+        let full = |active: &Active| active.at > BLOCK && active.at + bytes > self.plan.segment_bytes;
+        if self.active.as_ref().is_some_and(full) || self.active.is_none() {
+            self.prepare()?;
+            self.rotate()?;
+        }
+        // One frame that is larger than a segment makes its segment longer.
+        let total = self.file_bytes();
+        let active = self.active.as_mut().expect("there is one now");
+        let longer = (active.at + bytes).saturating_sub(active.file_bytes);
+        if longer > 0 && total + longer > self.plan.bytes_max {
+            return Err(CommitError::Full(Full::Limit));
+        }
+        Ok(())
+    }
+
+    /// Goes on in the prepared segment.
+    fn rotate(&mut self) -> Result<(), CommitError> {
+        if let Some(active) = &self.active
+            && self.durable < self.end
+        {
+            // So that only the last segment can hold entries of unknown durability, whatever the plan says.
+            if let Err(source) = active.file.sync() {
+                self.failed = true;
+                return Err(self.error("sync a segment", true, source).into());
+            }
+            self.durable = self.end;
+        }
+        self.active = self.prepared.take();
+        Ok(())
+    }
+
+    /// Makes the next segment ahead of need, so that no sender waits for it; does nothing when there is one.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn prepare(&mut self) -> Result<(), CommitError> {
+        assert!(!self.failed, "a log that has failed is not used again");
+        if self.prepared.is_some() {
+            return Ok(());
+        }
+        let number = self.number_next;
+        let (file, file_bytes) = match self.spare.take() {
+            Some(spare) => (self.reuse(spare, number)?, spare.file_bytes),
+            None => (self.create(number)?, self.plan.segment_bytes),
+        };
+        self.number_next += 1;
+        let made = Active { number, file, at: BLOCK, file_bytes, first: self.end };
+        let head = SegmentHeader { uuid: self.uuid, number, first: self.end }.encode();
+        let written = write_all(&*made.file, &mut [IoSlice::new(&head)], 0);
+        if let Err(source) = written {
+            // Removed again where that works; where it does not, it is an empty segment that the next start removes.
+            let _ = self.disk.remove(&segment_name(number));
+            return Err(self.no_room_or_failed(source));
+        }
+        if let Err(source) = made.file.sync().and_then(|()| self.disk.sync_directory()) {
+            self.failed = true;
+            return Err(self.error("sync a new segment", true, source).into());
+        }
+        self.prepared = Some(made);
+        Ok(())
+    }
+
+    /// A spent file under a new number.
+    fn reuse(&mut self, spare: Segment, number: u64) -> Result<Arc<dyn DiskFile>, CommitError> {
+        let (from, to) = (segment_name(spare.number), segment_name(number));
+        match self.disk.rename(&from, &to).and_then(|()| self.disk.open(&to)) {
+            Ok(file) => Ok(file),
+            Err(source) => {
+                self.failed = true;
+                Err(self.error("rename a spent segment", false, source).into())
+            }
+        }
+    }
+
+    /// A new file with its room.
+    fn create(&mut self, number: u64) -> Result<Arc<dyn DiskFile>, CommitError> {
+        let bytes = self.plan.segment_bytes;
+        if self.file_bytes() + bytes > self.plan.bytes_max {
+            return Err(CommitError::Full(Full::Limit));
+        }
+        // Where the filesystem does not say, writing will.
+        if self.disk.free_bytes().is_ok_and(|free| free < bytes.saturating_add(self.plan.free_bytes_min)) {
+            return Err(CommitError::Full(Full::Filesystem));
+        }
+        let name = segment_name(number);
+        let file = match self.disk.create(&name) {
+            Ok(file) => file,
+            Err(source) => return Err(self.no_room_or_failed(source)),
+        };
+        if let Err(source) = file.reserve(bytes) {
+            let _ = self.disk.remove(&name);
+            return Err(self.no_room_or_failed(source));
+        }
+        Ok(file)
+    }
+
+    /// Writes the sinks' marks durably and lets go of the segments that all of them have passed.
+    ///
+    /// # Errors
+    /// When the disk failed; this log must not be used again.
+    pub fn checkpoint(&mut self, marks: Vec<(String, Point)>) -> Result<(), LogError> {
+        assert!(!self.failed, "a log that has failed is not used again");
+        let passed = marks.iter().map(|(_, mark)| mark.seq).min().unwrap_or(self.end.seq);
+        let mut checkpoint = Checkpoint { uuid: self.uuid, epoch: 0, durable: self.durable, marks };
+        if let Err(source) = self.marks_file.write(&mut checkpoint) {
+            self.failed = true;
+            return Err(self.error("write the checkpoint", true, source));
+        }
+        while let Some(spent) = self.segments.take_spent(passed) {
+            self.let_go(spent);
+        }
+        Ok(())
+    }
+
+    /// Keeps one spent file for the next segment and removes the others.
+    fn let_go(&mut self, spent: Segment) {
+        if self.spare.is_none() && spent.file_bytes == self.plan.segment_bytes {
+            self.spare = Some(spent);
+            return;
+        }
+        // A file that cannot be removed holds nothing anybody needs; the next start finds and removes it.
+        let _ = self.disk.remove(&segment_name(spent.number));
+    }
+
+    /// A frame was not or only partly written: what there is of it is cut off where that works.
+    fn write_failed(&mut self, source: io::Error) -> CommitError {
+        if let Some(active) = &mut self.active
+            && active.file.set_bytes(active.at).is_ok()
+        {
+            active.file_bytes = active.at;
+        }
+        self.no_room_or_failed(source)
+    }
+
+    /// Tells a full disk from a broken one.
+    fn no_room_or_failed(&mut self, source: io::Error) -> CommitError {
+        if is_full(&source) {
+            return CommitError::Full(Full::Filesystem);
+        }
+        self.failed = true;
+        self.error("write to a segment", false, source).into()
+    }
+
+    fn error(&self, what: &'static str, is_sync: bool, source: io::Error) -> LogError {
+        LogError { path: self.disk.path().display().to_string(), what, is_sync, source }
+    }
+}
+
+/// Bytes of the frame that entries become.
+fn frame_bytes(entries: &[Entry], names: &SourceNames) -> u64 {
+    let payload = entries.iter().map(|entry| entry_bytes(&entry.batch, &names.name(entry.batch.source))).sum::<u64>();
+    padded(FRAME_HEADER as u64 + payload)
+}
+
+/// Whether an error says that there is no room: on the filesystem, in a quota, or for a file of this size.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].iter().any(|full| Errno::from_io_error(error) == Some(*full))
+}
+
+#[cfg(test)]
+mod tests;

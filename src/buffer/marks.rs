@@ -1,0 +1,91 @@
+//! The checkpoint file: two slots written in turn, so that one of them is always whole.
+//!
+//! It takes its room when it is made and never more.
+
+use std::io;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use crate::buffer::disk::Disk;
+use crate::buffer::disk::DiskFile;
+use crate::buffer::disk::read_up_to;
+use crate::buffer::disk::write_all;
+use crate::buffer::format::Checkpoint;
+use crate::buffer::format::SLOT;
+use crate::buffer::format::Wrong;
+
+/// The name of the file.
+pub const CHECKPOINT: &str = "checkpoint";
+
+/// What a checkpoint file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slots {
+    /// The slots; `Damaged` also where the file ends before one.
+    pub slots: [Result<Checkpoint, Wrong>; 2],
+}
+
+impl Slots {
+    /// Reads both.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn read(file: &dyn DiskFile) -> io::Result<Self> {
+        let mut bytes = vec![0; 2 * SLOT];
+        let read = read_up_to(file, &mut bytes, 0)?;
+        bytes.truncate(read);
+        let slot = |at: usize| Checkpoint::decode(bytes.get(at * SLOT..).unwrap_or_default());
+        Ok(Self { slots: [slot(0), slot(1)] })
+    }
+
+    /// The later of those that are whole.
+    pub fn latest(&self) -> Option<&Checkpoint> {
+        self.slots.iter().filter_map(|slot| slot.as_ref().ok()).max_by_key(|slot| slot.epoch)
+    }
+
+    /// The version of a slot that only a later version of this program can read.
+    pub fn newer(&self) -> Option<u32> {
+        self.slots.iter().find_map(|slot| match slot {
+            Err(Wrong::Newer(version)) => Some(*version),
+            _ => None,
+        })
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct MarksFile {
+    file: Arc<dyn DiskFile>,
+    epoch: u64,
+}
+
+impl MarksFile {
+    /// Opens the file, or makes it with room for both slots. The next checkpoint is written behind this epoch.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn open(disk: &dyn Disk, exists: bool, epoch: u64) -> io::Result<Self> {
+        let file = if exists { disk.open(CHECKPOINT)? } else { disk.create(CHECKPOINT)? };
+        file.reserve(2 * SLOT as u64)?;
+        // Also where it exists: the slot that counts may be of a process that was killed before it was durable, and the next
+        // write goes over the other one.
+        file.sync()?;
+        if !exists {
+            disk.sync_directory()?;
+        }
+        Ok(Self { file, epoch })
+    }
+
+    /// Writes a checkpoint over the older slot and makes it durable. Its epoch is set here.
+    ///
+    /// # Errors
+    /// What the disk says. After a failed sync this file must not be written again.
+    pub fn write(&mut self, checkpoint: &mut Checkpoint) -> io::Result<()> {
+        checkpoint.epoch = self.epoch + 1;
+        let slot = checkpoint.encode();
+        let at = checkpoint.epoch % 2 * SLOT as u64;
+        write_all(&*self.file, &mut [IoSlice::new(&slot)], at)?;
+        self.file.sync()?;
+        self.epoch = checkpoint.epoch;
+        Ok(())
+    }
+}
