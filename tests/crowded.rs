@@ -19,6 +19,7 @@ use elbow::pipeline::relay::SourcePlan;
 use elbow::sink::FilePlan;
 use elbow::sink::SinkKind;
 use elbow::sink::SinkPlan;
+use elbow::source::tcp::Confirm;
 use elbow::source::tcp::TcpSourcePlan;
 
 const LINE_BYTES_MAX: usize = 1 << 20;
@@ -28,6 +29,7 @@ fn plan(file: &Path) -> RelayPlan {
         name: "in".to_owned(),
         address: "127.0.0.1:0".to_owned(),
         line_bytes_max: LINE_BYTES_MAX,
+        confirm: Confirm::None,
         connections_max: 100,
         idle_timeout: Duration::from_secs(3_600),
     };

@@ -28,6 +28,7 @@ use crate::pipeline::plan::LINE_BYTES_MAX;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourcePlan;
+use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
 
 /// Reads all sources; complains when there is none. Gives their plans, and their names as they were written.
@@ -101,6 +102,8 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
         check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
+    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
+    let confirm = source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
@@ -114,6 +117,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             name,
             address,
             line_bytes_max: parse.line_bytes_max,
+            confirm,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
         },
@@ -138,7 +142,6 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
-    source.one_of("confirm", &Words { now: &[("none", ())], later: &["close", "line"] }, ("none", ()));
     let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).filter_map(|rule| rule.what.clone()).collect();
     if rules.len() > RULES_MAX {
         let what = format!("{} rules are for this source", rules.len());

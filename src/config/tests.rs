@@ -15,6 +15,7 @@ use crate::pipeline::plan::OnReject;
 use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
 use crate::sink::SinkKind;
+use crate::source::tcp::Confirm;
 
 mod handling;
 
@@ -160,7 +161,7 @@ fn a_file_is_read_as_it_says() {
         format = "elb"
         schema = "classic"
         on_reject = "drop"
-        confirm = "none"
+        confirm = "line"
         max_line_bytes = "64KiB"
         max_connections = "${FEW}"
         idle_timeout = "5min"
@@ -184,7 +185,7 @@ fn a_file_is_read_as_it_says() {
     assert!(plan.relay.id_key != IdKey::PUBLISHED);
     let source = &plan.relay.sources[0];
     assert_eq!(source.tcp.connections_max, 7);
-    assert_eq!(source.tcp.idle_timeout, Duration::from_secs(300));
+    assert_eq!((source.tcp.idle_timeout, source.tcp.confirm), (Duration::from_secs(300), Confirm::Line));
     assert_eq!((source.parse.format, source.parse.on_reject), (Format::Elb, OnReject::Drop));
     let fields: Vec<_> = source.parse.fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let want = [
@@ -341,7 +342,8 @@ fn mistakes_in_a_source() {
     check_source("idle_timeout = '1ms'", 16, "source.idle_timeout", "allowed: 1s to 1d");
     check_source("format = 'abl'", 10, "source.format", "did you mean \"alb\"?");
     check_source("schema = 'esc'", 10, "source.schema", "did you mean \"ecs\"?");
-    check_source("confirm = 'close'", 11, "source.confirm", "not available yet");
+    check_source("confirm = 'lines'", 11, "source.confirm", "did you mean \"line\"?");
+    check_source("confirm = true", 11, "source.confirm", "expected a string");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "allowed: \"tag\" or \"drop\"");
     check_source("tls = { cert = 'x' }", 1, "source.tls", "not available yet");
     check_source("proxy_protocol = true", 1, "source.proxy_protocol", "not available yet");

@@ -2,7 +2,8 @@
 //!
 //! Lines that lie within one read are handed on where they stand. Only the piece of a line that a read leaves behind is
 //! copied, so that a connection without such a piece holds no memory. A line over the limit is cut at the limit and
-//! said to be cut; the rest of it is skipped. This module knows no sockets and no formats.
+//! said to be cut, and the rest of it is skipped; or the stream is refused from there on, where nobody may be told that it
+//! was taken. This module knows no sockets and no formats.
 
 use memchr::memchr;
 
@@ -14,6 +15,8 @@ pub struct Lines {
     carry: Vec<u8>,
     /// Whether the rest of a line that was too long is being skipped.
     skipping: bool,
+    /// Whether the first line that is too long ends the stream instead of being cut.
+    refuses: bool,
 }
 
 /// A line as it is handed on.
@@ -31,14 +34,25 @@ pub enum Whole {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Fed {
-    /// Bytes of lines over the limit that were thrown away.
+    /// Newlines passed, whatever stood before them.
+    pub newlines: u64,
+    /// Bytes of lines over the limit that were thrown away; where one is refused, everything from its beginning.
     pub skipped_bytes: u64,
+    /// Whether a line over the limit has been refused, in this read or before: nothing from there on is handed on or counted
+    /// as a newline.
+    pub refused: bool,
 }
 
 impl Lines {
     /// A stream whose lines may have this many bytes, line end not counted.
     pub fn new(line_bytes_max: usize) -> Self {
-        Self { line_bytes_max, carry: Vec::new(), skipping: false }
+        Self { line_bytes_max, carry: Vec::new(), skipping: false, refuses: false }
+    }
+
+    /// The same stream, ended by its first line that is too long.
+    #[must_use]
+    pub fn refusing(self) -> Self {
+        Self { refuses: true, ..self }
     }
 
     /// Bytes of memory held for a line whose end has not come yet.
@@ -63,21 +77,46 @@ impl Lines {
                 return fed;
             };
             self.keep(&read[..end], &mut fed, &mut each);
+            if self.has_refused() {
+                return self.refuse(&read[end..], fed);
+            }
             if !self.skipping {
                 let line = std::mem::take(&mut self.carry);
                 self.complete(&line, 0, line.len(), &mut fed, &mut each);
             }
             self.skipping = false;
+            fed.newlines += 1;
             at = end + 1;
         }
         while let Some(length) = memchr(b'\n', &read[at..]) {
+            if self.refuses && self.is_too_long(&read[at..at + length]) {
+                return self.refuse(&read[at..], fed);
+            }
             self.complete(read, at, at + length, &mut fed, &mut each);
+            fed.newlines += 1;
             at += length + 1;
         }
         if at < read.len() {
             self.keep(&read[at..], &mut fed, &mut each);
         }
         fed
+    }
+
+    fn has_refused(&self) -> bool {
+        self.refuses && self.skipping
+    }
+
+    /// Throws away what is left of a read, and with it all that may follow.
+    #[cold]
+    fn refuse(&mut self, rest: &[u8], fed: Fed) -> Fed {
+        self.skipping = true;
+        Fed { skipped_bytes: fed.skipped_bytes + rest.len() as u64, refused: true, ..fed }
+    }
+
+    /// Whether a line, without its newline, is over the limit. The carriage return of a line end does not count.
+    #[inline(always)]
+    fn is_too_long(&self, line: &[u8]) -> bool {
+        line.len() > self.line_bytes_max && !(line.len() == self.line_bytes_max + 1 && line.ends_with(b"\r"))
     }
 
     /// Ends the stream: after a clean end a last line without newline is a line. Returns the bytes that are none.
@@ -93,9 +132,8 @@ impl Lines {
     /// Hands a line on whose newline was seen; cut where it is too long.
     #[inline(always)]
     fn complete(&self, chunk: &[u8], start: usize, end: usize, fed: &mut Fed, each: &mut impl FnMut(&[u8], usize, usize, Whole)) {
-        let length = end - start;
-        if length > self.line_bytes_max && !(length == self.line_bytes_max + 1 && chunk[end - 1] == b'\r') {
-            fed.skipped_bytes += (length - self.line_bytes_max) as u64;
+        if self.is_too_long(&chunk[start..end]) {
+            fed.skipped_bytes += (end - start - self.line_bytes_max) as u64;
             return each(chunk, start, start + self.line_bytes_max, Whole::Cut);
         }
         each(chunk, start, end, Whole::Yes);
@@ -105,6 +143,7 @@ impl Lines {
     fn keep(&mut self, piece: &[u8], fed: &mut Fed, each: &mut impl FnMut(&[u8], usize, usize, Whole)) {
         if self.skipping {
             fed.skipped_bytes += piece.len() as u64;
+            fed.refused = self.refuses;
             return;
         }
         // One byte over the limit may still turn out to be the carriage return of a line that is just short enough.
@@ -113,8 +152,14 @@ impl Lines {
         let over = self.carry.len() > self.line_bytes_max && (piece.len() > room || self.carry.last() != Some(&b'\r'));
         if over {
             let line = std::mem::take(&mut self.carry);
-            fed.skipped_bytes += (line.len() - self.line_bytes_max + piece.len().saturating_sub(room)) as u64;
+            let behind = piece.len().saturating_sub(room);
             self.skipping = true;
+            if self.refuses {
+                fed.skipped_bytes += (line.len() + behind) as u64;
+                fed.refused = true;
+                return;
+            }
+            fed.skipped_bytes += (line.len() - self.line_bytes_max + behind) as u64;
             each(&line, 0, self.line_bytes_max, Whole::Cut);
         }
     }
@@ -162,7 +207,52 @@ mod tests {
         assert_eq!(run(&[b"123456789"], 4, true), (vec![(b"1234".to_vec(), Whole::Cut)], 5, 0));
     }
 
+    /// What a stream that refuses lines over the limit hands on, and the last of what it says, all reads added up.
+    fn run_refusing(reads: &[&[u8]], line_bytes_max: usize) -> (Seen, Fed) {
+        let mut lines = Lines::new(line_bytes_max).refusing();
+        let (mut seen, mut all) = (Seen::new(), Fed::default());
+        for read in reads {
+            let fed = lines.feed(read, |chunk, start, end, whole| seen.push((chunk[start..end].to_vec(), whole)));
+            assert!(fed.refused || !all.refused, "a refusal lasts");
+            let (newlines, skipped_bytes) = (all.newlines + fed.newlines, all.skipped_bytes + fed.skipped_bytes);
+            all = Fed { newlines, skipped_bytes, refused: fed.refused };
+        }
+        let unread = lines.finish(true, |chunk, start, end, whole| seen.push((chunk[start..end].to_vec(), whole)));
+        assert_eq!(unread, 0);
+        (seen, all)
+    }
+
+    #[test]
+    fn a_stream_that_refuses_ends_before_its_first_line_that_is_too_long() {
+        let first = vec![(b"1234".to_vec(), Whole::Yes)];
+        let refused = |skipped_bytes| Fed { newlines: 1, skipped_bytes, refused: true };
+        assert_eq!(run_refusing(&[b"1234\n12345\n6\n"], 4), (first.clone(), refused(8)));
+        assert_eq!(run_refusing(&[b"1234\n123", b"45", b"\n6\n"], 4), (first.clone(), refused(8)));
+        assert_eq!(run_refusing(&[b"1234\n12345"], 4), (first, refused(5)));
+        let fits = run_refusing(&[b"1234\r\n\n1"], 4);
+        assert_eq!(fits.1, Fed { newlines: 2, ..Fed::default() });
+        assert_eq!(fits.0.len(), 3, "the last one has no newline and is a line all the same");
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_split_into_reads_refuses_at_the_same_byte(
+            stream in proptest::collection::vec(proptest::sample::select(b"ab\r\n".to_vec()), 0..120),
+            cuts in proptest::collection::vec(0usize..120, 0..12),
+            limit in 1usize..12,
+        ) {
+            let mut cuts: Vec<_> = cuts.into_iter().map(|cut| cut.min(stream.len())).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let reads: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
+            let whole = run_refusing(&[&stream], limit);
+            proptest::prop_assert_eq!(&run_refusing(&reads, limit), &whole);
+            // What is handed on is what a stream that cuts would hand on before its first cut.
+            let (cutting, ..) = run(&[&stream], limit, true);
+            let before: Seen = cutting.into_iter().take_while(|(_, whole)| *whole != Whole::Cut).collect();
+            proptest::prop_assert_eq!(whole.0, before);
+        }
+
         #[test]
         fn any_split_into_reads_gives_the_same_lines(
             stream in proptest::collection::vec(proptest::sample::select(b"ab\r\n".to_vec()), 0..120),

@@ -22,6 +22,10 @@ pub enum ConnectionEnd {
     Idle,
     /// Its unfinished line found no room in the memory set aside for such lines.
     Memory,
+    /// A line was over the limit, on a connection whose sender is told what was taken.
+    LineTooLong,
+    /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
+    NotStored,
     /// The relay stopped, and the sender had not closed it by the deadline.
     Stopped,
     /// Our own fault.
@@ -30,7 +34,8 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 8] =
+        [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::LineTooLong, Self::NotStored, Self::Stopped, Self::Panicked];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -39,6 +44,8 @@ impl ConnectionEnd {
             Self::Reset => "reset",
             Self::Idle => "idle",
             Self::Memory => "memory",
+            Self::LineTooLong => "line_too_long",
+            Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
             Self::Panicked => "panicked",
         }

@@ -18,6 +18,7 @@ use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
 use crate::source::Feed;
+use crate::source::Passed;
 use crate::tally::Longer;
 
 /// Documents a batch holds at the most before the next one is begun, in bytes. One document may pass it.
@@ -45,6 +46,12 @@ impl LineFeed {
     /// The feed of a new connection.
     pub fn new(line_bytes_max: usize, parser: LineParser, source: SourceId, pool: Pool, metrics: Arc<SourceMetrics>) -> Self {
         Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics }
+    }
+
+    /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.
+    #[must_use]
+    pub fn refusing_long_lines(self) -> Self {
+        Self { lines: self.lines.refusing(), ..self }
     }
 
     /// Runs `step` with a sink for lines and turns what it gives into batches.
@@ -103,17 +110,25 @@ impl Feed for LineFeed {
         smallest.max(read_bytes as u64 * expansion)
     }
 
-    fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) {
+    fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
         self.count(read.len());
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
+        Passed { lines: fed.newlines, too_long: fed.refused }
     }
 
-    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) {
-        let lost = self.collect(permit, out, |lines, each| lines.finish(clean, each));
+    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> u64 {
+        let mut last = 0;
+        let lost = self.collect(permit, out, |lines, each| {
+            lines.finish(clean, |chunk, start, end, whole| {
+                last += 1;
+                each(chunk, start, end, whole);
+            })
+        });
         self.count(0);
         self.metrics.unfinished(lost as u64);
+        last
     }
 
     fn held_bytes(&self) -> usize {

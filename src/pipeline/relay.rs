@@ -42,6 +42,7 @@ use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::Phase;
@@ -213,9 +214,11 @@ impl Relay {
         let metrics = self.overview.metrics.source(&tcp.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        let is_told = tcp.confirm != Confirm::None;
         let make_feed = move || {
             let parser = LineParser::new(&parse, look.clone(), ids());
-            LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone())
+            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
+            if is_told { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());

@@ -1,7 +1,9 @@
-//! Newline-delimited lines over TCP: accepts, reads what memory admits, and never answers.
+//! Newline-delimited lines over TCP: accepts, reads what memory admits, and tells senders what they may know.
 //!
 //! It has no opinion about lines. Back-pressure is a socket that is not read; a full house is a connection not accepted.
 
+mod acks;
+mod confirm;
 mod connection;
 
 use std::io;
@@ -23,6 +25,7 @@ use crate::metrics::SourceMetrics;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
 use crate::waiting::WaitingEvents;
+pub use confirm::Confirm;
 use connection::Connection;
 
 /// A TCP source, as decided.
@@ -32,8 +35,10 @@ pub struct TcpSourcePlan {
     pub name: String,
     /// `host:port` to listen on, IPv6 in brackets. Port 0 lets the system choose.
     pub address: String,
-    /// Longest line that is parsed; a longer one is cut.
+    /// Longest line that is parsed; a longer one is cut, or refused where senders are told what was taken.
     pub line_bytes_max: usize,
+    /// What senders are told.
+    pub confirm: Confirm,
     /// Most connections open at once.
     pub connections_max: usize,
     /// A connection that sends nothing for so long is closed.
@@ -136,6 +141,10 @@ where
 
     async fn connection(&self, stream: TcpStream, stop: StopWatch) {
         self.metrics.connected();
+        if self.plan.confirm == Confirm::Line {
+            // A sender may wait for each confirmation; without it the kernel holds small writes back. Where it fails, it does.
+            let _ = stream.set_nodelay(true);
+        }
         let mut guard = EndGuard { metrics: &self.metrics, end: ConnectionEnd::Panicked };
         let mut connection = Connection::new(self, stream, (self.make_feed)());
         guard.end = connection.serve(stop).await;

@@ -12,9 +12,14 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio::time::Sleep;
+use tokio::time::timeout;
 
+use super::Confirm;
 use super::TcpSource;
+use super::confirm::Confirming;
 use crate::batch::Batch;
+use crate::buffer::Closed;
+use crate::buffer::Receipt;
 use crate::intake::IntakePermit;
 use crate::metrics::ConnectionEnd;
 use crate::source::Feed;
@@ -40,6 +45,10 @@ const READS_IN_A_ROW: usize = 4;
 /// open terminal. A round trip takes far less.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Once intake stops, senders that are told line by line are read and told on for so long, before the relay's half of the
+/// connection ends and with it the telling. What is under way between two hosts gets there meanwhile.
+const LAST_ACKS: Duration = Duration::from_millis(500);
+
 /// An unfinished line up to this size is always kept; ordinary log lines are shorter.
 const SMALL_LINE_BYTES: u64 = 8 * 1024;
 
@@ -59,6 +68,9 @@ pub(super) struct Connection<'a, M, F> {
     held_large: Option<IntakePermit>,
     last_read: Instant,
     batches: Vec<Batch>,
+    /// Lines passed, as the sender counts them.
+    lines: u64,
+    confirming: Confirming,
 }
 
 /// Waits for a phase, for as long as a connection lives.
@@ -72,6 +84,8 @@ enum Read {
     Full,
     Bytes,
     Nothing,
+    /// A line that is too long to be taken.
+    TooLong,
     End,
     Broken,
 }
@@ -80,30 +94,52 @@ enum Read {
 enum Event {
     Readable,
     Idle,
+    NotStored,
     Phase(Phase),
+}
+
+/// Whether a sender has been asked to close, which is done by ending the relay's half.
+enum Asked {
+    No,
+    /// It will be, at the next ring of the clock.
+    Soon,
+    Since(Instant),
 }
 
 impl<'a, M, F: Feed> Connection<'a, M, F> {
     pub(super) fn new(source: &'a TcpSource<M>, stream: TcpStream, feed: F) -> Self {
-        Self { source, stream, feed, held: None, held_large: None, last_read: Instant::now(), batches: Vec::new() }
+        Self {
+            source,
+            stream,
+            feed,
+            held: None,
+            held_large: None,
+            last_read: Instant::now(),
+            batches: Vec::new(),
+            lines: 0,
+            confirming: Confirming::new(source.plan.confirm),
+        }
     }
 
     /// Reads until the connection ends and says how it did.
     pub(super) async fn serve(&mut self, stop: StopWatch) -> ConnectionEnd {
-        let mut idle = pin!(tokio::time::sleep(self.source.plan.idle_timeout));
+        let mut clock = pin!(tokio::time::sleep(self.source.plan.idle_timeout));
         let mut next = Phase::StopIntake;
         let mut reached = pin!(until(stop.clone(), next));
-        let mut asked_to_close = None;
+        let mut asked = Asked::No;
         loop {
             let event = poll_fn(|context| {
                 // First, so that a sender that never pauses is asked to stop, too.
                 if reached.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Event::Phase(next));
                 }
+                if self.confirming.poll(&self.stream, context).is_ready() {
+                    return Poll::Ready(Event::NotStored);
+                }
                 if self.stream.poll_read_ready(context).is_ready() {
                     return Poll::Ready(Event::Readable);
                 }
-                idle.as_mut().poll(context).map(|()| Event::Idle)
+                clock.as_mut().poll(context).map(|()| Event::Idle)
             });
             match event.await {
                 Event::Readable => {
@@ -111,43 +147,65 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                         return end;
                     }
                 }
-                Event::Idle if asked_to_close.is_some_and(|since| self.is_quiet(idle.as_mut(), since)) => {
-                    return self.finish(true, ConnectionEnd::Stopped).await;
-                }
-                Event::Idle if asked_to_close.is_some() => {}
-                Event::Idle if self.is_idle(idle.as_mut()) => return self.finish(false, ConnectionEnd::Idle).await,
-                Event::Idle => {}
+                Event::NotStored => return self.finish(false, ConnectionEnd::NotStored, &stop).await,
+                Event::Idle => match asked {
+                    Asked::No if self.is_idle(clock.as_mut()) => return self.finish(false, ConnectionEnd::Idle, &stop).await,
+                    Asked::Since(since) if self.is_quiet(clock.as_mut(), since) => {
+                        return self.finish(true, ConnectionEnd::Stopped, &stop).await;
+                    }
+                    Asked::No | Asked::Since(_) => {}
+                    Asked::Soon => asked = self.ask_to_close(clock.as_mut()).await,
+                },
                 Event::Phase(Phase::StopIntake) => {
-                    // Half-closed, so that the sender sees the end and closes; what it still sends is read.
-                    let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
-                    let now = Instant::now();
-                    asked_to_close = Some(now);
-                    idle.as_mut().reset(now + QUIET);
+                    match self.source.plan.confirm {
+                        Confirm::None => asked = self.ask_to_close(clock.as_mut()).await,
+                        // The relay's end is the confirmation: it never comes first.
+                        Confirm::Close => {}
+                        Confirm::Line => {
+                            clock.as_mut().reset(Instant::now() + LAST_ACKS);
+                            asked = Asked::Soon;
+                        }
+                    }
                     next = Phase::Drain;
                     reached.set(until(stop.clone(), next));
                 }
-                Event::Phase(_) => return self.finish(false, ConnectionEnd::Stopped).await,
+                Event::Phase(_) => return self.finish(false, ConnectionEnd::Stopped, &stop).await,
             }
         }
     }
 
+    /// Ends the relay's half, so that the sender sees the end and closes; what it still sends is read, and no longer
+    /// confirmed. A sender that is told line by line is told first what is stored of what was read, if that is soon.
+    async fn ask_to_close(&mut self, clock: Pin<&mut Sleep>) -> Asked {
+        // Abandoned at the limit, the last confirmations are not sent, which says that nobody knows.
+        let _ = timeout(LAST_ACKS, self.confirming.settled(&self.stream)).await;
+        if self.confirming.has_failed() {
+            return Asked::No;
+        }
+        self.confirming.end();
+        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+        let now = Instant::now();
+        clock.reset(now + QUIET);
+        Asked::Since(now)
+    }
+
     /// Whether a sender that was asked to close at `since` has sent nothing for a while and owes no end of a line;
     /// otherwise the clock is set to when that could be.
-    fn is_quiet(&self, idle: Pin<&mut Sleep>, since: Instant) -> bool {
+    fn is_quiet(&self, clock: Pin<&mut Sleep>, since: Instant) -> bool {
         let deadline = self.last_read.max(since) + QUIET;
         let quiet = Instant::now() >= deadline && self.feed.held_bytes() == 0;
         if !quiet {
-            idle.reset(deadline.max(Instant::now() + QUIET));
+            clock.reset(deadline.max(Instant::now() + QUIET));
         }
         quiet
     }
 
     /// Whether nothing has come for the idle timeout; otherwise the clock is set to when that could be.
-    fn is_idle(&self, idle: Pin<&mut Sleep>) -> bool {
+    fn is_idle(&self, clock: Pin<&mut Sleep>) -> bool {
         let deadline = self.last_read + self.source.plan.idle_timeout;
         let passed = Instant::now() >= deadline;
         if !passed {
-            idle.reset(deadline);
+            clock.reset(deadline);
         }
         passed
     }
@@ -155,19 +213,23 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// Reads while there is something, a few times; gives the connection's end when that came.
     async fn read_some(&mut self, stop: &StopWatch) -> Option<ConnectionEnd> {
         for _ in 0..READS_IN_A_ROW {
-            let Some(mut permit) = self.admit(stop).await else { return Some(self.finish(false, ConnectionEnd::Stopped).await) };
+            let Some(mut permit) = self.admit(stop).await else {
+                return Some(self.finish(false, ConnectionEnd::Stopped, stop).await);
+            };
             let read = self.read(&mut permit);
             let fits = self.hold(permit);
             self.append().await;
-            if !fits {
-                return Some(self.finish(false, ConnectionEnd::Memory).await);
-            }
-            match read {
-                Read::Full => {}
+            let (clean, end) = match read {
+                _ if self.confirming.has_failed() => (false, ConnectionEnd::NotStored),
+                _ if !fits => (false, ConnectionEnd::Memory),
+                Read::Full => continue,
                 Read::Bytes | Read::Nothing => return None,
-                Read::End => return Some(self.finish(true, ConnectionEnd::Closed).await),
-                Read::Broken => return Some(self.finish(false, ConnectionEnd::Reset).await),
-            }
+                Read::TooLong => (false, ConnectionEnd::LineTooLong),
+                Read::End if self.confirming.is_broken() => (false, ConnectionEnd::Reset),
+                Read::End => (true, ConnectionEnd::Closed),
+                Read::Broken => (false, ConnectionEnd::Reset),
+            };
+            return Some(self.finish(clean, end, stop).await);
         }
         tokio::task::yield_now().await;
         None
@@ -180,10 +242,13 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             return Some(permit);
         }
         let mut stop = stop.clone();
-        tokio::select! {
-            permit = self.source.intake.admit(bytes) => Some(permit),
-            () = stop.reached(Phase::Drain) => None,
-        }
+        let admitted = async {
+            tokio::select! {
+                permit = self.source.intake.admit(bytes) => Some(permit),
+                () = stop.reached(Phase::Drain) => None,
+            }
+        };
+        self.confirming.alongside(&self.stream, admitted).await
     }
 
     /// Bytes to read at once: fewer where the smallest lines would become more than a fair part of the budget.
@@ -205,8 +270,13 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             Ok(0) => Read::End,
             Ok(count) => {
                 self.last_read = Instant::now();
-                self.feed.feed(&buffer[..count], permit, &mut self.batches);
-                if count == limit { Read::Full } else { Read::Bytes }
+                let passed = self.feed.feed(&buffer[..count], permit, &mut self.batches);
+                self.lines += passed.lines;
+                match passed.too_long {
+                    true => Read::TooLong,
+                    false if count == limit => Read::Full,
+                    false => Read::Bytes,
+                }
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Read::Nothing,
             Err(_) => Read::Broken,
@@ -231,6 +301,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
     async fn append(&mut self) {
         let mut batches = self.batches.drain(..);
+        let mut last = None;
         while let Some(batch) = batches.next() {
             let events = batch.len() as u64;
             let receipt = match self.source.buffer.try_append(batch) {
@@ -238,30 +309,60 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 Err(batch) => {
                     let behind: u64 = batches.as_slice().iter().map(|batch| batch.len() as u64).sum();
                     let _waiting = self.source.waiting.wait(events + behind);
-                    self.source.buffer.append(batch).await
+                    self.confirming.alongside(&self.stream, self.source.buffer.append(batch)).await
                 }
             };
-            // Nobody is told on a connection without confirmation, so the receipt is not waited for.
-            if receipt.is_err() {
-                self.source.metrics.dropped_at_stop(events);
+            match receipt {
+                Ok(receipt) => last = Some(receipt),
+                Err(Closed) => {
+                    self.source.metrics.dropped_at_stop(events);
+                    self.confirming.fail();
+                }
             }
         }
         drop(batches);
         self.batches = Vec::new();
+        self.confirming.passed(self.lines, last.map(Receipt::stored));
     }
 
-    /// Takes the last line where the end is clean, counts what is lost where it is not, and closes.
-    async fn finish(&mut self, clean: bool, end: ConnectionEnd) -> ConnectionEnd {
+    /// Takes the last line where the end is clean, counts what is lost where it is not, and closes; says how it ended after
+    /// all, because a clean end may turn out not to be one that can be confirmed.
+    async fn finish(&mut self, clean: bool, end: ConnectionEnd, stop: &StopWatch) -> ConnectionEnd {
         let mut permit = self.held.take().unwrap_or_else(|| self.source.intake.nothing());
-        self.feed.finish(clean, &mut permit, &mut self.batches);
+        self.lines += self.feed.finish(clean, &mut permit, &mut self.batches);
         self.append().await;
+        drop(permit);
+        self.held_large = None;
         if clean {
+            if let Err(end) = self.confirmed(stop).await {
+                return end;
+            }
             // Nothing is left in the socket and everything is stored: this end may look like one.
             let _ = SockRef::from(&self.stream).set_linger(None);
-        } else if end == ConnectionEnd::Stopped {
-            let unread = rustix::io::ioctl_fionread(&self.stream).unwrap_or(0);
-            self.source.metrics.unread(unread);
+        } else {
+            self.confirming.hurry(&self.stream).await;
+            if end == ConnectionEnd::Stopped {
+                let unread = rustix::io::ioctl_fionread(&self.stream).unwrap_or(0);
+                self.source.metrics.unread(unread);
+            }
         }
         end
+    }
+
+    /// Waits, as long as a connection may be silent, until everything is stored and the sender has been told what it is to
+    /// be told before the end.
+    ///
+    /// # Errors
+    /// How the connection ends where that does not happen: the sender must not take it for a confirmation.
+    async fn confirmed(&mut self, stop: &StopWatch) -> Result<(), ConnectionEnd> {
+        let mut stop = stop.clone();
+        tokio::select! {
+            biased;
+            settled = self.confirming.settled(&self.stream) => settled,
+            () = stop.reached(Phase::Stop) => Err(ConnectionEnd::Stopped),
+            () = tokio::time::sleep(self.source.plan.idle_timeout) => {
+                Err(if self.confirming.is_storing() { ConnectionEnd::NotStored } else { ConnectionEnd::Idle })
+            }
+        }
     }
 }
