@@ -150,3 +150,20 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+#[ignore = "as root, with a loop device: that a power cut of ours is one"]
+fn long_a_power_cut_loses_what_is_not_synced_and_nothing_else() {
+    let Some(mut mount) = Mount::ext4(16) else { return };
+    let (synced, unsynced) = (mount.path.join("synced"), mount.path.join("unsynced"));
+    fs::write(&synced, "kept").expect("there is room");
+    for path in [&synced, &mount.path] {
+        fs::File::open(path).expect("it is there").sync_all().expect("the disk works");
+    }
+    fs::write(&unsynced, "gone").expect("there is room");
+    mount.lose_power();
+    assert!(fs::write(&synced, "changed").is_err() || fs::File::open(&synced).and_then(|file| file.sync_all()).is_err());
+    mount.remount();
+    assert_eq!(fs::read(&synced).expect("it is there"), b"kept");
+    assert_ne!(fs::read(&unsynced).unwrap_or_default(), b"gone");
+}
