@@ -7,6 +7,8 @@ mod support;
 
 #[path = "e2e/commands.rs"]
 mod commands;
+#[path = "e2e/confirm.rs"]
+mod confirm;
 #[path = "e2e/connections.rs"]
 mod connections;
 #[path = "e2e/delivery.rs"]

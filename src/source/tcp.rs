@@ -194,3 +194,6 @@ impl Drop for EndGuard<'_> {
         self.metrics.disconnected(self.end);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! A sender's connection to the relay.
 
 use std::io;
+use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
@@ -45,8 +46,29 @@ impl Sender {
     /// Says that nothing more comes and waits until the relay has closed in order.
     #[track_caller]
     pub(crate) fn finish(mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+        self.half_close();
         assert_eq!(self.ends().expect("a clean end"), 0, "the relay never speaks");
+    }
+
+    /// Says that nothing more comes.
+    #[track_caller]
+    pub(crate) fn half_close(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+    }
+
+    /// What the relay says, to be read on another thread for example.
+    #[track_caller]
+    pub(crate) fn reader(&self) -> BufReader<TcpStream> {
+        BufReader::new(self.stream.try_clone().expect("a descriptor"))
+    }
+
+    /// Whether neither a byte nor an end has come.
+    #[track_caller]
+    pub(crate) fn hears_nothing(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("an option");
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("an option");
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Waits for the relay's end and gives the bytes that came before it: none.
