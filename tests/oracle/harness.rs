@@ -177,13 +177,12 @@ impl Oracle {
         self.relay.as_ref().expect("one runs")
     }
 
-    /// Ends the relay with SIGKILL and gives its log.
+    /// Ends the relay with SIGKILL.
     #[track_caller]
-    pub(crate) fn kill(&mut self) -> String {
+    pub(crate) fn kill(&mut self) {
         // The producers learn of it first from their connections, as they do in life.
-        let log = self.relay.take().expect("one runs").kill();
-        self.tell(Vec::new());
-        log
+        self.relay().kill();
+        self.ends();
     }
 
     /// Waits until the relay has ended by itself.

@@ -31,6 +31,7 @@ fn killed_again_and_again(fault: &'static str, kills: u64) {
             let stillborn = oracle.setup.clone().spawn();
             thread::sleep(Duration::from_millis(oracle.draw.below(60) as u64));
             stillborn.kill();
+            stillborn.ended();
         }
         oracle.start();
     }

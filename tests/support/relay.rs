@@ -387,16 +387,6 @@ impl Relay {
         address.parse().expect("an address")
     }
 
-    /// Ends the process with SIGKILL, wherever it is, and gives its log.
-    #[track_caller]
-    pub(crate) fn kill(mut self) -> String {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        self.child.wait().expect("it was running");
-        self.log.end();
-        self.log_text()
-    }
-
     /// Whether the process still runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.exit_status().is_none()
