@@ -252,7 +252,7 @@ fn a_segment_that_is_gone_is_a_gap_counted_to_the_event() {
     let behind = arrived.iter().rposition(|arrived| !arrived).expect("something is gone") + 1;
     assert!(gap > 0 && behind < sent.len(), "what is before and behind it is there: {gap}..{behind} of {}", sent.len());
     assert!(arrived[gap..behind].iter().all(|arrived| !arrived), "it is one gap");
-    assert_eq!(metrics.sum("buffer_lost_events_total"), (behind - gap) as u64, "{metrics}");
+    assert_eq!(metrics.sum("sink_lost_events_total"), (behind - gap) as u64, "{metrics}");
     oracle.ledger.forgive(&sent[gap..behind]);
     oracle.finish();
 }

@@ -162,12 +162,11 @@ impl Oracle {
     pub(crate) fn start_as(&mut self, change: impl FnOnce(&Setup) -> Setup) {
         assert!(self.relay.is_none(), "one runs");
         let relay = change(&self.setup).start();
-        let sources = ["in", "close", "line"].map(|source| (source, relay.address_of(source)));
-        self.tell(sources.to_vec());
+        self.tell(relay.sources());
         self.relay = Some(relay);
     }
 
-    fn tell(&self, sources: Vec<(&'static str, SocketAddr)>) {
+    fn tell(&self, sources: Vec<(String, SocketAddr)>) {
         *self.orders.sources.lock().expect("nobody panics holding it") = sources;
     }
 

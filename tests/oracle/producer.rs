@@ -61,7 +61,7 @@ impl Mode {
 #[derive(Default)]
 pub(crate) struct Orders {
     /// Where each source is now; none while the relay is down.
-    pub(crate) sources: Mutex<Vec<(&'static str, SocketAddr)>>,
+    pub(crate) sources: Mutex<Vec<(String, SocketAddr)>>,
     /// Draw no new lines; end when the last is confirmed.
     pub(crate) enough: AtomicBool,
     /// End at once, whatever is unconfirmed.
@@ -73,7 +73,7 @@ pub(crate) struct Orders {
 impl Orders {
     fn source(&self, name: &str) -> Option<SocketAddr> {
         let sources = self.sources.lock().expect("nobody panics holding it");
-        sources.iter().find(|(source, _)| *source == name).map(|&(_, address)| address)
+        sources.iter().find(|(source, _)| source == name).map(|(_, address)| *address)
     }
 
     fn is_enough(&self) -> bool {

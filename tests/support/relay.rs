@@ -378,13 +378,19 @@ impl Drop for Relay {
 
 #[allow(dead_code, reason = "only the oracle needs a relay that is killed")]
 impl Relay {
+    /// Where each source takes lines, by its name.
+    #[track_caller]
+    pub(crate) fn sources(&self) -> Vec<(String, SocketAddr)> {
+        let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+        let listening = |entry: &Value| Some((text(entry, "source")?, text(entry, "address")?.parse().expect("an address")));
+        self.log().iter().filter_map(listening).collect()
+    }
+
     /// Where the source of this name takes lines.
     #[track_caller]
     pub(crate) fn address_of(&self, source: &str) -> SocketAddr {
-        let log = self.log();
-        let said = log.iter().find(|entry| entry["source"] == source && entry["address"].is_string());
-        let address = said.and_then(|entry| entry["address"].as_str()).expect("it says where it listens");
-        address.parse().expect("an address")
+        let found = self.sources().into_iter().find(|(name, _)| name == source);
+        found.unwrap_or_else(|| panic!("it does not listen for {source}:\n{}", self.log_text())).1
     }
 
     /// Whether the process still runs.
