@@ -65,6 +65,8 @@ pub struct Batch {
     pub source: SourceId,
     /// When they were received.
     pub received: Micros,
+    /// Whether these are lines that no parser took and that are kept apart.
+    pub is_rejects: bool,
 }
 
 impl Batch {
@@ -172,7 +174,8 @@ impl BatchBuilder {
 
     /// Ends the batch. `own` turns the buffer and the number of bytes used in it into shared bytes.
     pub fn build(self, source: SourceId, received: Micros, own: impl FnOnce(Vec<u8>, usize) -> Bytes) -> Batch {
-        Batch { docs: own(self.buf, self.at), marks: self.marks.into_boxed_slice(), source, received }
+        let docs = own(self.buf, self.at);
+        Batch { docs, marks: self.marks.into_boxed_slice(), source, received, is_rejects: false }
     }
 
     /// Gives the buffer back, whatever stands in it.

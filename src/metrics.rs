@@ -3,6 +3,7 @@
 //! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
+mod buffer;
 mod source;
 
 use std::sync::Arc;
@@ -17,10 +18,13 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use buffer::BufferFamilies;
+pub use buffer::WriterMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
 
+use crate::buffer::BufferStat;
 use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::Origin;
@@ -35,6 +39,10 @@ pub struct SinkFigures {
     pub delivered: u64,
     /// Events not delivered yet.
     pub buffered: u64,
+    /// Events it had left when the buffer was opened.
+    pub restored: u64,
+    /// Events it can never have.
+    pub lost: u64,
     /// Events sent again.
     pub retried: u64,
     /// Bytes written, those written again included.
@@ -50,14 +58,10 @@ pub struct SinkFigures {
 /// Figures of everything that keeps its own, at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
-    /// Events that entered the buffer.
-    pub appended: u64,
-    /// Bytes in the buffer, and its bound.
-    pub buffer_bytes: (u64, u64),
-    /// Entries in the buffer.
-    pub buffer_entries: u64,
-    /// Events in the buffer.
-    pub buffer_events: u64,
+    /// The buffer.
+    pub buffer: BufferStat,
+    /// The dead letters.
+    pub letters: Option<BufferStat>,
     /// Age of the oldest entry in whole seconds; zero when there is none.
     pub buffer_oldest_seconds: u64,
     /// Bytes of the memory budget that are taken, and the budget.
@@ -93,6 +97,7 @@ pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
     lookup_reloads: IntCounterVec,
+    writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
 
@@ -110,10 +115,11 @@ struct SourceFamilies {
 }
 
 /// Names and helps of the counters that have the source as their only label, in the order of [`Metrics::source`].
-const BY_SOURCE: [(&str, &str); 12] = [
+const BY_SOURCE: [(&str, &str); 13] = [
     ("received_bytes_total", "Bytes read from senders"),
     ("blank_lines_total", "Lines of nothing or spaces, which are no events"),
     ("control_lines_total", "Control messages AWS writes when logging is switched on, which are no events"),
+    ("dead_letter_events_total", "Rejected lines that were given to the dead letters"),
     ("preambles_total", "Connection preambles, which are no events"),
     ("preamble_members_ignored_total", "Members of connection preambles that are unknown or of the wrong type"),
     ("cut_lines_total", "Lines over the limit, kept up to it"),
@@ -178,7 +184,13 @@ impl Metrics {
             "Changed files that lines are looked up in, by whether they could be used",
             &["lookup", "result"],
         );
-        Self { registry, source, lookup_reloads, asked }
+        let writer = WriterMetrics::new(&registry);
+        Self { registry, source, lookup_reloads, writer, asked }
+    }
+
+    /// What the writers of the buffer and the dead letters add to.
+    pub fn writer(&self) -> WriterMetrics {
+        self.writer.clone()
     }
 
     /// The counters of something that lines are looked up in.
@@ -195,6 +207,7 @@ impl Metrics {
             received_bytes: next(),
             blank: next(),
             control: next(),
+            dead_letters: next(),
             preambles: next(),
             preamble_members_ignored: next(),
             cut: next(),
@@ -243,11 +256,11 @@ impl Default for Metrics {
 /// Families whose figures others keep.
 #[derive(Debug)]
 struct AskedFamilies {
-    appended: IntCounter,
-    buffer: [IntGauge; 5],
+    buffer: BufferFamilies,
     memory: [IntGauge; 3],
-    sink_counters: [IntCounterVec; 5],
+    sink_counters: [IntCounterVec; 6],
     sink_buffered: IntGaugeVec,
+    sink_restored: IntGaugeVec,
     sink_up: IntGaugeVec,
     process: Process,
 }
@@ -257,15 +270,7 @@ impl AskedFamilies {
         let gauge = |name: &str, help: &str| gauges(registry, name, help, &[]).with_label_values(&[] as &[&str]);
         let by_sink = |name: &str, help: &str| counters(registry, name, help, &["sink"]);
         Self {
-            appended: counters(registry, "buffer_appended_events_total", "Events that entered the buffer", &[])
-                .with_label_values(&[] as &[&str]),
-            buffer: [
-                gauge("buffer_bytes", "Bytes in the buffer"),
-                gauge("buffer_max_bytes", "Bound on the bytes in the buffer"),
-                gauge("buffer_entries", "Entries in the buffer"),
-                gauge("buffer_events", "Events in the buffer"),
-                gauge("buffer_oldest_age_seconds", "Age of the oldest entry in the buffer; 0 when it is empty"),
-            ],
+            buffer: BufferFamilies::new(registry),
             memory: [
                 gauge("memory_bytes", "Bytes of the memory budget that are taken"),
                 gauge("memory_max_bytes", "The memory budget"),
@@ -277,7 +282,17 @@ impl AskedFamilies {
                 by_sink("sink_written_bytes_total", "Bytes written, those written again included"),
                 by_sink("sink_connections_total", "Connections made"),
                 by_sink("sink_failures_total", "Attempts that failed"),
+                by_sink(
+                    "sink_lost_events_total",
+                    "Events the sink can never have: the buffer's files had them damaged or missing",
+                ),
             ],
+            sink_restored: gauges(
+                registry,
+                "sink_restored_events",
+                "Events the buffer held for the sink when the relay started",
+                &["sink"],
+            ),
             sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
             sink_up: gauges(registry, "sink_up", "Whether the sink is taking documents", &["sink"]),
             process: Process::new(),
@@ -285,15 +300,17 @@ impl AskedFamilies {
     }
 
     fn copy(&mut self, figures: &Figures) {
-        raise(&self.appended, figures.appended);
-        let (bytes, bytes_max) = figures.buffer_bytes;
-        set(&self.buffer, [bytes, bytes_max, figures.buffer_entries, figures.buffer_events, figures.buffer_oldest_seconds]);
-        set(&self.memory, [figures.memory_bytes.0, figures.memory_bytes.1, figures.memory_waiting]);
+        self.buffer.copy(&figures.buffer, figures.buffer_oldest_seconds, figures.letters.as_ref());
+        let memory = [figures.memory_bytes.0, figures.memory_bytes.1, figures.memory_waiting];
+        for (gauge, value) in self.memory.iter().zip(memory) {
+            gauge.set(signed(value));
+        }
         for sink in &figures.sinks {
-            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.connections, sink.failures];
+            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.connections, sink.failures, sink.lost];
             for (family, count) in self.sink_counters.iter().zip(counts) {
                 raise(&family.with_label_values(&[&sink.name]), count);
             }
+            self.sink_restored.with_label_values(&[&sink.name]).set(signed(sink.restored));
             self.sink_buffered.with_label_values(&[&sink.name]).set(signed(sink.buffered));
             self.sink_up.with_label_values(&[&sink.name]).set(i64::from(sink.up));
         }
@@ -302,12 +319,6 @@ impl AskedFamilies {
 
 fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn set<const N: usize>(gauges: &[IntGauge; N], values: [u64; N]) {
-    for (gauge, value) in gauges.iter().zip(values) {
-        gauge.set(signed(value));
-    }
 }
 
 /// Moves a counter up to what its owner counted.
@@ -345,7 +356,7 @@ mod tests {
         source.disconnected(ConnectionEnd::Reset);
         source.accept_failed();
         let figures = Figures {
-            appended: 2,
+            buffer: BufferStat { events_appended: 2, ..BufferStat::default() },
             sinks: vec![SinkFigures { name: "out".into(), delivered: 1, buffered: 1, ..Default::default() }],
             ..Default::default()
         };

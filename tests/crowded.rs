@@ -9,6 +9,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use elbow::buffer::BufferPlan;
+use elbow::buffer::MemoryPlan;
 use elbow::elb::Schema;
 use elbow::event_id::IdKey;
 use elbow::pipeline::plan::Format;
@@ -37,7 +38,8 @@ fn plan(file: &Path) -> RelayPlan {
     let file = FilePlan { path: file.to_owned(), rotate_bytes: 1 << 30, rotate_interval: None, keep: 1 };
     RelayPlan {
         memory_bytes_max: 16 << 20,
-        buffer: BufferPlan { bytes_max: 8 << 20 },
+        buffer: BufferPlan::Memory(MemoryPlan { bytes_max: 8 << 20 }),
+        dead_letters: None,
         admin: None,
         sources: vec![SourcePlan { tcp, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],

@@ -15,7 +15,7 @@
 //! 16 16 buffer's UUID                  16  8 seq of the first entry         16  1 bytes of the source's name
 //! 32  8 number                         24  8 events before it               17  1 bytes of the tenant's name
 //! 40  8 first new seq                  32  8 bytes before it                18  1 bytes of the sink's name
-//! 48  8 events before it               40  8 seq below which all is synced  19 13 zero
+//! 48  8 events before it               40  8 seq below which all is synced  19  1 1: rejected lines, 12 zeros
 //! 56  8 bytes before it                48  4 events                         32    names, zeros up to a multiple of 8
 //! 64  4 CRC of 0–63                    52  4 flags: zero                          marks, 32 bytes an event:
 //!       zeros up to 4096               56  4 CRC of the payload                    0  4 end of its document

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::batch::Batch;
 use crate::batch::EventId;
 use crate::batch::Mark;
+use crate::batch::Micros;
 use crate::batch::SourceId;
 use crate::buffer::Entry;
 use crate::buffer::format::FRAME_HEADER;
@@ -139,7 +140,8 @@ impl FrameWriter {
         out.extend_from_slice(&u32::try_from(batch.marks.len()).expect("events have bytes").to_le_bytes());
         out.extend_from_slice(&batch.received.to_le_bytes());
         out.push(u8::try_from(source.len()).expect("it was cut"));
-        out.extend_from_slice(&[0; 15]);
+        out.extend_from_slice(&[0, 0, u8::from(batch.is_rejects)]);
+        out.extend_from_slice(&[0; 12]);
         out.extend_from_slice(source);
         out.resize(out.len() + source.len().next_multiple_of(8) - source.len(), 0);
         for mark in &batch.marks {
@@ -182,7 +184,7 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     let rest = &payload[at..];
     let head = rest.get(..HEAD).ok_or(Malformed)?;
     let (docs_bytes, events) = (u32_at(head, 0) as usize, u32_at(head, 4) as usize);
-    let received = u64_at(head, 8).cast_signed();
+    let received = received(head);
     let name_lengths = [head[16], head[17], head[18]].map(usize::from);
     let names_bytes = name_lengths.iter().sum::<usize>().next_multiple_of(8);
     let source = rest.get(HEAD..HEAD + name_lengths[0]).ok_or(Malformed)?;
@@ -197,7 +199,13 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
         return Err(Malformed);
     }
     let docs = payload.slice(at + docs_at..at + docs_at + docs_bytes);
-    Ok((Batch { docs, marks, source: names.id(source), received }, end))
+    let is_rejects = head[19] & 1 == 1;
+    Ok((Batch { docs, marks, source: names.id(source), received, is_rejects }, end))
+}
+
+/// When an entry was received whose head begins here.
+pub(super) fn received(head: &[u8]) -> Micros {
+    u64_at(head, 8).cast_signed()
 }
 
 fn mark(bytes: &[u8]) -> Mark {
@@ -222,7 +230,7 @@ mod tests {
                 let end = docs.len() as u32;
                 marks.push(Mark { end, id: EventId([end as u8; 16]), time: received ^ 77 });
             }
-            Batch { docs: docs.into(), marks: marks.into(), source: SourceId(source), received }
+            Batch { docs: docs.into(), marks: marks.into(), source: SourceId(source), received, is_rejects: received % 2 == 0 }
         });
         vec(batch, 1..5)
     }
@@ -255,6 +263,7 @@ mod tests {
                 prop_assert_eq!(decoded.seq, entry.seq);
                 prop_assert_eq!(&decoded.batch.docs, &entry.batch.docs);
                 prop_assert_eq!(&decoded.batch.marks, &entry.batch.marks);
+                prop_assert_eq!(decoded.batch.is_rejects, entry.batch.is_rejects);
                 prop_assert_eq!((decoded.batch.source, decoded.batch.received), (entry.batch.source, entry.batch.received));
             }
         }

@@ -3,16 +3,22 @@
 //! It is driven by one thread and starts none; readers go over the same [`Segments`] without it. What it says is durable was
 //! synced before, and after a failed sync it is not used again. How a log is opened is in [`recovery`](crate::buffer::recovery).
 
+use std::collections::VecDeque;
 use std::io;
 use std::io::IoSlice;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-use thiserror::Error;
-
+use crate::batch::Micros;
 use crate::buffer::Entry;
+pub use crate::buffer::commit::CommitError;
+pub use crate::buffer::commit::Committed;
+pub use crate::buffer::commit::Durability;
+pub use crate::buffer::commit::Full;
+pub use crate::buffer::commit::LogError;
+use crate::buffer::commit::is_full;
 use crate::buffer::disk::Disk;
 use crate::buffer::disk::DiskFile;
+use crate::buffer::disk::read_up_to;
 use crate::buffer::disk::write_all;
 use crate::buffer::format::BLOCK;
 use crate::buffer::format::Checkpoint;
@@ -27,35 +33,11 @@ use crate::buffer::format::segment_name;
 use crate::buffer::frame::FrameWriter;
 use crate::buffer::frame::SourceNames;
 use crate::buffer::frame::entry_bytes;
+use crate::buffer::frame::received;
 use crate::buffer::marks::MarksFile;
 use crate::buffer::reader::Reader;
 use crate::buffer::segments::Segment;
 use crate::buffer::segments::Segments;
-
-/// How durable an entry is when its sender is told that it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It is on the disk: it survives the loss of power.
-    Disk,
-    /// The system has it: it survives the death of the process.
-    Os,
-    /// It is in memory, on its way to the system.
-    Memory,
-}
-
-impl Durability {
-    /// All of them, strongest first.
-    pub const ALL: [Self; 3] = [Self::Disk, Self::Os, Self::Memory];
-
-    /// The word for it.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Disk => "disk",
-            Self::Os => "os",
-            Self::Memory => "memory",
-        }
-    }
-}
 
 /// How a log is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,52 +50,6 @@ pub struct LogPlan {
     pub segment_bytes: u64,
     /// What is done before an entry counts as stored.
     pub durability: Durability,
-}
-
-/// What [`Log::commit`] did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct Committed {
-    /// The place behind the last entry.
-    pub end: Point,
-    /// Bytes written.
-    pub disk_bytes: u64,
-}
-
-/// Why nothing was committed.
-#[derive(Debug, Error)]
-pub enum CommitError {
-    /// There is no room: nothing was written, and it may be tried again.
-    #[error("{0}")]
-    Full(Full),
-    /// The disk failed. This log must not be used again.
-    #[error(transparent)]
-    Failed(#[from] LogError),
-}
-
-/// What there is no room in.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-pub enum Full {
-    /// The bound that was configured.
-    #[error("the buffer has reached its max_bytes")]
-    Limit,
-    /// The filesystem has less than was to stay free, or is full, or a limit of the system is reached.
-    #[error("the filesystem has no room for a further segment beside min_free_bytes")]
-    Filesystem,
-}
-
-/// A failure of the disk, and what was being done.
-#[derive(Debug, Error)]
-#[error("{path}: cannot {what}: {source}")]
-pub struct LogError {
-    /// Where.
-    pub path: String,
-    /// What was being done.
-    pub what: &'static str,
-    /// Whether it was a sync that failed: then nobody knows what is on the disk.
-    pub is_sync: bool,
-    /// What the system said.
-    pub source: io::Error,
 }
 
 /// The segment written to.
@@ -189,6 +125,19 @@ impl Log {
         let ahead = self.prepared.as_ref().map_or(0, |prepared| prepared.file_bytes);
         let active = self.active.as_ref().filter(|active| active.at == BLOCK).map_or(0, |active| active.file_bytes);
         self.segments.file_bytes() + ahead + active + self.spare.map_or(0, |spare| spare.file_bytes)
+    }
+
+    /// For each segment the number of its first entry and when that was received, as far as a glance tells.
+    pub fn ages(&self) -> VecDeque<(u64, Micros)> {
+        let segments = self.segments.all();
+        let glance = |segment: &Segment| {
+            let file = self.disk.open(&segment_name(segment.number)).ok()?;
+            let mut bytes = [0; FRAME_HEADER + 16];
+            let read = read_up_to(&*file, &mut bytes, BLOCK).ok()?;
+            let header = FrameHeader::decode(&bytes[..read], Seed::new(&self.uuid, segment.number))?;
+            Some((header.first.seq, received(&bytes[FRAME_HEADER..])))
+        };
+        segments.iter().filter_map(glance).collect()
     }
 
     /// A reader of what is committed from this place on.
@@ -433,11 +382,6 @@ impl Log {
 fn frame_bytes(entries: &[Entry], names: &SourceNames) -> u64 {
     let payload = entries.iter().map(|entry| entry_bytes(&entry.batch, &names.name(entry.batch.source))).sum::<u64>();
     padded(FRAME_HEADER as u64 + payload)
-}
-
-/// Whether an error says that there is no room: on the filesystem, in a quota, or for a file of this size.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    [Errno::NOSPC, Errno::DQUOT, Errno::FBIG].iter().any(|full| Errno::from_io_error(error) == Some(*full))
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use tokio::sync::Semaphore;
 
 use crate::batch::Batch;
 use crate::buffer::Acked;
-use crate::buffer::BufferPlan;
 use crate::buffer::BufferStat;
 use crate::buffer::Closed;
 use crate::buffer::CursorStat;
 use crate::buffer::Entry;
+use crate::buffer::MemoryPlan;
 use crate::seq::Seq;
 
 /// The entries and what each sink has left of them.
@@ -69,7 +69,7 @@ impl State {
 }
 
 impl Memory {
-    pub(super) fn new(plan: BufferPlan, sinks: usize) -> Self {
+    pub(super) fn new(plan: MemoryPlan, sinks: usize) -> Self {
         let bytes_max = plan.bytes_max.clamp(1, Semaphore::MAX_PERMITS as u64);
         let state = State {
             held: VecDeque::new(),
@@ -154,7 +154,10 @@ impl Memory {
         let mut cursors = Vec::with_capacity(self.wakes.len());
         let state = self.lock();
         let each = state.sinks.iter();
-        cursors.extend(each.map(|sink| CursorStat { events: sink.events, bytes: sink.bytes, events_acked: sink.events_acked }));
+        cursors.extend(each.map(|sink| {
+            let Progress { events, bytes, events_acked, .. } = *sink;
+            CursorStat { events, bytes, events_acked, ..CursorStat::default() }
+        }));
         BufferStat {
             bytes: state.bytes,
             bytes_max: self.bytes_max,
@@ -163,6 +166,7 @@ impl Memory {
             oldest: state.held.front().map(|held| held.batch.received),
             events_appended: state.events_appended,
             cursors,
+            ..BufferStat::default()
         }
     }
 
@@ -296,7 +300,7 @@ mod tests {
 
     fn batch(events: u32, received: i64) -> Batch {
         let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from("{}\n".repeat(events as usize)), marks, source: SourceId(0), received }
+        Batch { docs: Bytes::from("{}\n".repeat(events as usize)), marks, source: SourceId(0), received, is_rejects: false }
     }
 
     fn bytes(events: u32) -> u64 {
@@ -304,7 +308,7 @@ mod tests {
     }
 
     fn buffer(bytes_max: u64, sinks: usize) -> (Buffer, Vec<Cursor>) {
-        Buffer::memory(BufferPlan { bytes_max }, sinks)
+        Buffer::memory(MemoryPlan { bytes_max }, sinks)
     }
 
     fn read_one(cursor: &mut Cursor) -> Option<Entry> {
@@ -364,8 +368,10 @@ mod tests {
                         events: events(&self.entries[acked..]),
                         bytes: size(&self.entries[acked..]),
                         events_acked: events(&self.entries[..acked]),
+                        ..CursorStat::default()
                     })
                     .collect(),
+                ..BufferStat::default()
             }
         }
     }

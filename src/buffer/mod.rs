@@ -3,34 +3,65 @@
 //! An entry is one [`Batch`]. It is freed once every sink has acked it, so that a dead sink never stops another before
 //! the bound in bytes is reached; then appending waits. Where entries are kept is decided by [`Buffer`]'s constructor
 //! and seen by nobody else. It starts no task, counts no metric and never looks into a document.
+//!
+//! On disk, from the bytes up:
+//!
+//! ```text
+//! disk        a directory of files, real or modelled
+//! format      which byte stands where          frame    entries to bytes and back
+//! walk        from frame to frame in a file    marks    the checkpoint file
+//! segments    which files there are            quarantine
+//! log         commit, checkpoint, let go       recovery opens one       reader   entries from any place on
+//! commit      what that promises and how it fails
+//! store       queue ─ writer ─ window          place    one sink's way through window and segments
+//! ```
 
+pub mod commit;
 pub mod disk;
 pub mod format;
 pub mod frame;
 pub mod log;
 pub mod marks;
 mod memory;
+mod place;
+pub mod plan;
 pub mod quarantine;
 pub mod reader;
 pub mod recovery;
 pub mod segments;
+pub mod stat;
+mod store;
 pub mod walk;
+pub mod writer;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use crate::batch::Batch;
-use crate::batch::Micros;
+use crate::buffer::disk::Disk;
+use crate::buffer::format::Uuid;
+use crate::buffer::frame::SourceNames;
+use crate::buffer::log::Log;
+use crate::buffer::log::LogPlan;
 use crate::buffer::memory::Memory;
+pub use crate::buffer::plan::BufferPlan;
+pub use crate::buffer::plan::DiskPlan;
+use crate::buffer::plan::GROUP_BYTES_MAX;
+use crate::buffer::plan::MEMORY_PART;
+pub use crate::buffer::plan::MemoryPlan;
+pub use crate::buffer::plan::WhenFull;
+use crate::buffer::recovery::OpenError;
+use crate::buffer::recovery::Recovered;
+pub use crate::buffer::stat::BufferStat;
+pub use crate::buffer::stat::Condition;
+pub use crate::buffer::stat::CursorStat;
+pub use crate::buffer::stat::DiskStat;
+pub use crate::buffer::stat::Failure;
+use crate::buffer::store::Store;
+use crate::buffer::store::StoreLimits;
+use crate::buffer::writer::Writer;
 use crate::seq::Seq;
-
-/// How much the buffer may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BufferPlan {
-    /// Bound on the bytes of all entries, as [`Batch::bytes`] counts them. A batch larger than that is let in alone.
-    pub bytes_max: u64,
-}
 
 /// One batch in the sequence. Cloning it costs one reference count.
 #[derive(Clone, Debug)]
@@ -58,11 +89,16 @@ pub enum Stored {
 
 /// The promise of an answer to whoever appended an entry; only [`stored`](Self::stored) gives it, so that a forgotten
 /// receipt confirms nothing.
+///
+/// Answers come in order: once an entry is not stored, none that was appended after it is.
 #[derive(Debug)]
 #[must_use]
 pub struct Receipt {
     seq: Seq,
-    stored: Stored,
+    /// Who will know; nobody where it is stored already.
+    store: Option<Arc<Store>>,
+    /// What was appended before it elsewhere: rejected lines are kept apart, and a sender is answered for all its lines.
+    before: Option<(Arc<Store>, Seq)>,
 }
 
 impl Receipt {
@@ -71,9 +107,18 @@ impl Receipt {
         self.seq
     }
 
-    /// Waits until the entry is stored, or known not to be. Memory answers at once. Abandoning the wait changes nothing.
+    /// Waits until the entry is stored, or known not to be; everything appended before it is stored then, too. Memory answers
+    /// at once. Abandoning the wait changes nothing.
     pub async fn stored(self) -> Stored {
-        self.stored
+        if let Some((store, seq)) = self.before
+            && store.stored(seq).await == Stored::No
+        {
+            return Stored::No;
+        }
+        match self.store {
+            None => Stored::Yes,
+            Some(store) => store.stored(self.seq).await,
+        }
     }
 }
 
@@ -87,55 +132,89 @@ pub struct Acked {
     pub bytes: u64,
 }
 
-/// The buffer at one moment; all figures are taken together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BufferStat {
-    /// Bytes held.
-    pub bytes: u64,
-    /// Bound on them.
-    pub bytes_max: u64,
-    /// Entries held.
-    pub entries: u64,
-    /// Events held.
-    pub events: u64,
-    /// Receive time of the oldest entry held.
-    pub oldest: Option<Micros>,
-    /// Events ever appended.
-    pub events_appended: u64,
-    /// One per sink, in the order of the cursors.
-    pub cursors: Vec<CursorStat>,
-}
-
-/// What one sink has left and has done. `events + events_acked` is always the buffer's `events_appended`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CursorStat {
-    /// Events not acked yet.
-    pub events: u64,
-    /// Bytes not acked yet.
-    pub bytes: u64,
-    /// Events ever acked.
-    pub events_acked: u64,
-}
-
 /// The appending side. Clones are the same buffer.
 #[derive(Clone, Debug)]
 pub struct Buffer {
-    store: Store,
+    kept: Kept,
+    /// Where lines go that no parser took.
+    rejects: Option<Arc<Store>>,
 }
 
 /// Where entries are kept.
 #[derive(Clone, Debug)]
-enum Store {
+enum Kept {
     Memory(Arc<Memory>),
+    Disk(Arc<Store>),
+}
+
+/// A buffer on disk as it was opened: its two sides, the writer that has to be run, and what was found.
+#[derive(Debug)]
+pub struct OnDisk {
+    /// The appending side.
+    pub buffer: Buffer,
+    /// One for each sink.
+    pub cursors: Vec<Cursor>,
+    /// Nothing is stored until somebody runs it.
+    pub writer: Writer,
+    /// What was found.
+    pub recovered: Recovered,
 }
 
 impl Buffer {
     /// A buffer in memory with as many cursors as there are sinks; all of them start at its first entry.
-    pub fn memory(plan: BufferPlan, sinks: usize) -> (Self, Vec<Cursor>) {
+    pub fn memory(plan: MemoryPlan, sinks: usize) -> (Self, Vec<Cursor>) {
         let memory = Arc::new(Memory::new(plan, sinks));
         let cursors = (0..sinks).map(|sink| Cursor { place: Place::Memory(memory::Place::new(memory.clone(), sink)) });
         let cursors = cursors.collect();
-        (Self { store: Store::Memory(memory) }, cursors)
+        (Self { kept: Kept::Memory(memory), rejects: None }, cursors)
+    }
+
+    /// A buffer in the files of a directory, with a cursor for each of these sinks where it stood. `sources` are the names that
+    /// batches have as numbers; `uuid` is what a new buffer calls itself. Blocks while it reads what is there.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn disk(
+        disk: Arc<dyn Disk>,
+        plan: &DiskPlan,
+        sources: &[String],
+        sinks: &[String],
+        uuid: Uuid,
+    ) -> Result<OnDisk, OpenError> {
+        let names = Arc::new(SourceNames::new(sources));
+        let segment_bytes = plan.segment_bytes();
+        let DiskPlan { bytes_max, free_bytes_min, durability, .. } = *plan;
+        let log_plan = LogPlan { bytes_max, free_bytes_min, segment_bytes, durability };
+        let (log, recovered) = Log::open(disk, log_plan, names.clone(), sinks, &plan.forget, uuid)?;
+        let part = plan.memory_bytes_max / MEMORY_PART;
+        let entry_bytes_max = usize::try_from(DiskPlan::entry_bytes_max(bytes_max)).expect("it is small");
+        let limits = StoreLimits { queue_bytes_max: part, window_bytes_max: part, entry_bytes_max };
+        let ages = log.ages();
+        let store = Store::new(limits, bytes_max, durability, sinks.to_vec(), &recovered.marks, ages, log.segments().clone());
+        let store = Arc::new(store);
+        let cursors = recovered.marks.iter().enumerate().map(|(sink, mark)| {
+            let place = place::Place::new(store.clone(), sink, log.reader(*mark));
+            Cursor { place: Place::Disk(Box::new(place)) }
+        });
+        let cursors = cursors.collect();
+        let group_bytes_max = (segment_bytes / 4).min(GROUP_BYTES_MAX);
+        let writer = Writer::new(log, store.clone(), names, bytes_max, group_bytes_max, plan.when_full);
+        Ok(OnDisk { buffer: Self { kept: Kept::Disk(store), rejects: None }, cursors, writer, recovered })
+    }
+
+    /// The same with a place of their own for batches of rejected lines.
+    #[must_use]
+    pub fn with_rejects(self, letters: &Self) -> Self {
+        let rejects = match &letters.kept {
+            Kept::Memory(_) => None,
+            Kept::Disk(store) => Some(store.clone()),
+        };
+        Self { rejects, ..self }
+    }
+
+    /// The place of their own, where a batch belongs there.
+    fn apart(&self, batch: &Batch) -> Option<&Arc<Store>> {
+        self.rejects.as_ref().filter(|_| batch.is_rejects)
     }
 
     /// Appends a batch, waiting for room in the order of the calls.
@@ -145,8 +224,12 @@ impl Buffer {
     /// # Errors
     /// When the buffer is closed before there is room.
     pub async fn append(&self, batch: Batch) -> Result<Receipt, Closed> {
-        match &self.store {
-            Store::Memory(memory) => memory.append(batch).await.map(Self::receipt_at_once),
+        if let Some(store) = self.apart(&batch) {
+            return store.append(batch).await.map(|seq| self.receipt(seq, Some(store)));
+        }
+        match &self.kept {
+            Kept::Memory(memory) => memory.append(batch).await.map(|seq| self.receipt(seq, None)),
+            Kept::Disk(store) => store.append(batch).await.map(|seq| self.receipt(seq, Some(store))),
         }
     }
 
@@ -155,27 +238,83 @@ impl Buffer {
     /// # Errors
     /// Gives the batch back when it would have to wait or the buffer is closed; [`append`](Self::append) tells which.
     pub fn try_append(&self, batch: Batch) -> Result<Receipt, Batch> {
-        match &self.store {
-            Store::Memory(memory) => memory.try_append(batch).map(Self::receipt_at_once),
+        if let Some(store) = self.apart(&batch) {
+            return store.try_append(batch).map(|seq| self.receipt(seq, Some(store)));
         }
+        match &self.kept {
+            Kept::Memory(memory) => memory.try_append(batch).map(|seq| self.receipt(seq, None)),
+            Kept::Disk(store) => store.try_append(batch).map(|seq| self.receipt(seq, Some(store))),
+        }
+    }
+
+    /// The receipt of an entry in one store, which waits for what the other one has not committed yet, too.
+    fn receipt(&self, seq: Seq, store: Option<&Arc<Store>>) -> Receipt {
+        let mut before = None;
+        if let Some(rejects) = &self.rejects {
+            let other = match (store, &self.kept) {
+                (Some(store), Kept::Disk(kept)) if Arc::ptr_eq(store, rejects) => Some(kept),
+                (Some(store), Kept::Memory(_)) if Arc::ptr_eq(store, rejects) => None,
+                _ => Some(rejects),
+            };
+            before = other.and_then(|other| Some((other.clone(), other.pending()?)));
+        }
+        Receipt { seq, store: store.cloned(), before }
     }
 
     /// Takes nothing more; whoever waits for room is turned away. What is held stays until it is acked.
     pub fn close(&self) {
-        match &self.store {
-            Store::Memory(memory) => memory.close(),
+        match &self.kept {
+            Kept::Memory(memory) => memory.close(),
+            Kept::Disk(store) => store.close(),
+        }
+    }
+
+    /// Whether what is not delivered when the process ends is there when the next one begins.
+    pub fn outlives_the_process(&self) -> bool {
+        match &self.kept {
+            Kept::Memory(_) => false,
+            Kept::Disk(_) => true,
+        }
+    }
+
+    /// Lets the cursors read nothing more, where what is left outlives the process: sinks finish what they have begun.
+    pub fn settle(&self) {
+        match &self.kept {
+            Kept::Memory(_) => {}
+            Kept::Disk(store) => store.settle(),
+        }
+    }
+
+    /// Closes it and lets its writer come to an end: what can be committed is, and the sinks' marks are written.
+    pub fn finish(&self) {
+        match &self.kept {
+            Kept::Memory(memory) => memory.close(),
+            Kept::Disk(store) => store.finish(),
+        }
+    }
+
+    /// Events that were appended and are not committed, which after the end of the writer nobody will have.
+    pub fn uncommitted_events(&self) -> u64 {
+        match &self.kept {
+            Kept::Memory(_) => 0,
+            Kept::Disk(store) => store.uncommitted_events(),
+        }
+    }
+
+    /// Waits until its disk has failed, and says why; for ever where that cannot be. Abandoning the wait loses nothing.
+    pub async fn failed(&self) -> Failure {
+        match &self.kept {
+            Kept::Memory(_) => std::future::pending().await,
+            Kept::Disk(store) => store.failed().await,
         }
     }
 
     /// Its figures at this moment.
     pub fn stat(&self) -> BufferStat {
-        match &self.store {
-            Store::Memory(memory) => memory.stat(),
+        match &self.kept {
+            Kept::Memory(memory) => memory.stat(),
+            Kept::Disk(store) => store.stat(),
         }
-    }
-
-    fn receipt_at_once(seq: Seq) -> Receipt {
-        Receipt { seq, stored: Stored::Yes }
     }
 }
 
@@ -188,6 +327,7 @@ pub struct Cursor {
 #[derive(Debug)]
 enum Place {
     Memory(memory::Place),
+    Disk(Box<place::Place>),
 }
 
 impl Cursor {
@@ -196,6 +336,7 @@ impl Cursor {
     pub fn read(&mut self, entries_max: usize, bytes_max: usize, out: &mut Vec<Entry>) {
         match &mut self.place {
             Place::Memory(place) => place.read(entries_max, bytes_max, out),
+            Place::Disk(place) => place.read(entries_max, bytes_max, out),
         }
     }
 
@@ -206,6 +347,7 @@ impl Cursor {
     pub async fn wait(&mut self) -> bool {
         match &mut self.place {
             Place::Memory(place) => place.wait().await,
+            Place::Disk(place) => place.wait().await,
         }
     }
 
@@ -216,6 +358,7 @@ impl Cursor {
     pub fn ack(&mut self, through: Seq) -> Acked {
         match &mut self.place {
             Place::Memory(place) => place.ack(through),
+            Place::Disk(place) => place.ack(through),
         }
     }
 
@@ -223,6 +366,7 @@ impl Cursor {
     pub fn rewind(&mut self) {
         match &mut self.place {
             Place::Memory(place) => place.rewind(),
+            Place::Disk(place) => place.rewind(),
         }
     }
 
@@ -230,6 +374,7 @@ impl Cursor {
     pub fn has_more(&self) -> bool {
         match &self.place {
             Place::Memory(place) => place.has_more(),
+            Place::Disk(place) => place.has_more(),
         }
     }
 
@@ -237,6 +382,7 @@ impl Cursor {
     pub fn is_finished(&self) -> bool {
         match &self.place {
             Place::Memory(place) => place.is_finished(),
+            Place::Disk(place) => place.is_finished(),
         }
     }
 }

@@ -69,6 +69,11 @@ impl Reader {
         Self { disk, segments, names, uuid, next: from, place: None }
     }
 
+    /// Another reader of the same log.
+    pub fn again(&self, from: Point) -> Self {
+        Self::new(self.disk.clone(), self.segments.clone(), self.names.clone(), self.uuid, from)
+    }
+
     /// What was given last ends there.
     pub fn place(&self) -> Point {
         self.next

@@ -67,6 +67,11 @@ impl Segments {
         self.lock().list.iter().find(|segment| segment.number > number).copied()
     }
 
+    /// All of them, oldest first.
+    pub fn all(&self) -> Vec<Segment> {
+        self.lock().list.iter().copied().collect()
+    }
+
     /// Bytes of all files.
     pub fn file_bytes(&self) -> u64 {
         self.lock().list.iter().map(|segment| segment.file_bytes).sum()

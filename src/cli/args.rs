@@ -204,6 +204,12 @@ struct TypedPlan {
     /// Where /metrics, /health and /ready are served, on this machine only; "off" for nowhere
     #[arg(long, env = "ELBOW_ADMIN", value_name = "ADDRESS", hide_env_values = true)]
     admin: Option<String>,
+    /// Keep events on disk in this directory until they are delivered, and dead letters beside them
+    #[arg(long, env = "ELBOW_DATA_DIR", value_name = "DIR", hide_env_values = true)]
+    data_dir: Option<String>,
+    /// Give up the backlog of this sink, which is configured no longer; may be repeated
+    #[arg(long, value_name = "SINK")]
+    forget: Vec<String>,
     /// The names in documents, for every source: aws, classic or ecs
     #[arg(long, env = "ELBOW_SCHEMA", value_name = "SCHEMA", hide_env_values = true)]
     schema: Option<String>,
@@ -275,6 +281,8 @@ impl TypedPlan {
             listen: one(&self.listen, "listen", "--listen", "ELBOW_LISTEN"),
             to: many(&self.to, "to", "--to", "ELBOW_TO", char::is_whitespace),
             admin: one(&self.admin, "admin", "--admin", "ELBOW_ADMIN"),
+            data_dir: one(&self.data_dir, "data_dir", "--data-dir", "ELBOW_DATA_DIR"),
+            forget: self.forget.clone(),
             schema: one(&self.schema, "schema", "--schema", "ELBOW_SCHEMA"),
             fields: many(&self.fields, "fields", "--field", "ELBOW_FIELD", |c| c == ','),
         }
@@ -344,13 +352,14 @@ Examples:
   elbow run --listen 0.0.0.0:5000 --to logstash://a.example:5000,b.example:5000
   elbow run -c elbow.toml --to - --to file:/var/log/documents.json
   elbow run -c elbow.toml --schema classic --field Environment=ci
+  elbow run --data-dir /var/lib/elbow --to logstash://a.example:5000
   ELBOW_LISTEN=0.0.0.0:5000 ELBOW_TO=logstash://a.example:5000 elbow
 
 Exit status:
   0  stopped with everything delivered
   1  failed while running
   2  wrong configuration
-  3  stopped with undelivered events";
+  3  stopped with undelivered events that were in memory only";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

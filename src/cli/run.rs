@@ -17,6 +17,8 @@ use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+use crate::buffer::BufferPlan;
+use crate::buffer::recovery::OpenError;
 use crate::cli::args::LogFormat;
 use crate::cli::args::Run;
 use crate::cli::check::EXIT_CONFIGURATION;
@@ -82,7 +84,7 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             return EXIT_FAILURE;
         }
     };
-    let sinks = plan.relay.sinks.clone();
+    let (sinks, buffer) = (plan.relay.sinks.clone(), plan.relay.buffer.clone());
     let relay = match Relay::start(plan.relay).await {
         Ok(relay) => relay,
         Err(error) => {
@@ -90,11 +92,17 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
                 StartError::Lookup(_) | StartError::Look { .. } => EXIT_CONFIGURATION,
-                StartError::Resolve { .. } | StartError::Listen { .. } | StartError::Random(_) => EXIT_FAILURE,
+                StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
+                StartError::Resolve { .. }
+                | StartError::Listen { .. }
+                | StartError::Directory { .. }
+                | StartError::Open(_)
+                | StartError::Thread(_)
+                | StartError::Random(_) => EXIT_FAILURE,
             };
         }
     };
-    announce(&relay, &sinks, is_first_try);
+    announce(&relay, &sinks, &buffer, is_first_try);
     let asked = async {
         let name = either(&mut terminate, &mut interrupt).await;
         tracing::info!("received {name}");
@@ -160,7 +168,8 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
 }
 
 /// Says what listens where: in the log, and on a first try in words with something to paste.
-fn announce(relay: &Relay, sinks: &[SinkPlan], is_first_try: bool) {
+fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try: bool) {
+    let durability = buffer.durability().label();
     for (name, address) in &relay.sources {
         tracing::info!(source = %name, %address, "listening for lines over TCP");
     }
@@ -168,7 +177,7 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], is_first_try: bool) {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
     }
     for sink in sinks {
-        tracing::info!(sink = %sink.name, to = %destination(sink), durability = "memory", "this sink gets all documents");
+        tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }
     let Some((_, lines)) = relay.sources.first().filter(|_| is_first_try) else { return };
     let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
@@ -183,7 +192,12 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], is_first_try: bool) {
         lines.ip(),
         lines.port()
     );
-    text += "Stop with Ctrl-C. Events wait in memory only and are lost when the process is killed.\n";
+    text += &match buffer {
+        BufferPlan::Memory(_) => {
+            "Stop with Ctrl-C. Events wait in memory only and are lost when the process is killed.\n".to_owned()
+        }
+        BufferPlan::Disk(plan) => format!("Stop with Ctrl-C. Events wait on disk in {}.\n", plan.path.display()),
+    };
     complain(&text);
 }
 

@@ -1,6 +1,5 @@
 //! What the keys of a configuration mean, from the top; sources, sinks, rules and lookups know their own tables.
 
-use crate::buffer::BufferPlan;
 use crate::config::address::Address;
 use crate::config::aims::Aimed;
 use crate::config::aims::check_sources;
@@ -15,7 +14,8 @@ use crate::config::report::Report;
 use crate::config::rule;
 use crate::config::sink;
 use crate::config::source;
-use crate::config::words::Words;
+use crate::config::storage;
+use crate::config::storage::Storage;
 use crate::elb::rules::RulePlan;
 use crate::event_id::IdKey;
 use crate::pipeline::admin::AdminPlan;
@@ -29,6 +29,10 @@ pub type Listening = Vec<(String, String)>;
 pub struct Shared {
     /// Bytes the buffer holds.
     pub buffer_bytes_max: u64,
+    /// Most bytes the buffer has room for in one document.
+    pub document_bytes_max: u64,
+    /// Whether there is a place for dead letters.
+    pub keeps_dead_letters: bool,
     /// Addresses listened on so far, and by whom.
     pub listening: Listening,
     /// Whether everybody knows the key that event ids and hashes are computed under.
@@ -41,15 +45,16 @@ pub struct Shared {
 
 /// Reads the whole file. The plan is only meant when there were no complaints.
 pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
-    root.later("data_dir", "this version buffers in memory only: remove data_dir");
     root.later("tenant", "remove the table");
     let memory_bytes_max = decide_memory(&mut root);
-    let buffer = decide_buffer(&mut root, memory_bytes_max);
+    let Storage { buffer, dead_letters, document_bytes_max } = storage::decide(&mut root, overrides, memory_bytes_max);
     let mut listening = Vec::new();
     let admin = decide_admin(&mut root, overrides, &mut listening);
     let id_key = decide_id_key(&mut root);
     let mut shared = Shared {
-        buffer_bytes_max: buffer.bytes_max,
+        buffer_bytes_max: buffer.bytes_max(),
+        document_bytes_max,
+        keeps_dead_letters: dead_letters.is_some(),
         listening,
         // A key with a mistake in it is complained of already.
         key_is_published: id_key == Some(IdKey::PUBLISHED),
@@ -63,7 +68,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);
-    let relay = RelayPlan { memory_bytes_max, buffer, admin, sources, sinks, lookups, id_key };
+    let relay = RelayPlan { memory_bytes_max, buffer, dead_letters, admin, sources, sinks, lookups, id_key };
     Plan { relay, report: Report::default() }
 }
 
@@ -73,28 +78,6 @@ fn decide_memory(root: &mut Reader<'_, '_>) -> u64 {
     let bytes_max = memory.size("max_bytes", MEMORY_MIN..=MEMORY_MAX, 256 << 20, Origin::Default);
     memory.finish();
     bytes_max
-}
-
-fn decide_buffer(root: &mut Reader<'_, '_>, memory_bytes_max: u64) -> BufferPlan {
-    root.desk().report.begin("[buffer]");
-    let mut buffer = root.table("buffer");
-    let kinds = Words { now: &[("memory", ())], later: &["disk"] };
-    buffer.one_of("kind", &kinds, ("memory", ()));
-    for key in ["durability", "min_free_bytes"] {
-        buffer.later(key, "it belongs to the disk buffer; this version buffers in memory only");
-    }
-    let default = memory_bytes_max / 4 * 3;
-    let from = Origin::Derived("three quarters of memory.max_bytes");
-    let bytes_max = buffer.size("max_bytes", BUFFER_MIN..=MEMORY_MAX, default, from);
-    if bytes_max > memory_bytes_max {
-        buffer.refuse_key(
-            "max_bytes",
-            "the buffer is larger than the memory it is part of",
-            "lower it, or raise max_bytes in [memory]",
-        );
-    }
-    buffer.finish();
-    BufferPlan { bytes_max }
 }
 
 fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, listening: &mut Listening) -> Option<AdminPlan> {
@@ -203,8 +186,5 @@ const ADMIN_ADDRESS: &str = "127.0.0.1:9600";
 /// Room for a few connections' reads beside the smallest buffer.
 const MEMORY_MIN: u64 = 16 << 20;
 const MEMORY_MAX: u64 = 1 << 40;
-
-/// Eight batches, each of which is what one read gives at the most.
-const BUFFER_MIN: u64 = 8 << 20;
 
 const NAME_BYTES_MAX: usize = 64;

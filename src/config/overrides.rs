@@ -20,6 +20,10 @@ pub struct Overrides {
     pub to: Vec<Given>,
     /// The admin address.
     pub admin: Option<Given>,
+    /// The directory of everything that outlives the process.
+    pub data_dir: Option<Given>,
+    /// Sinks that are configured no longer and whose backlog may be given up.
+    pub forget: Vec<String>,
     /// The schema of every source.
     pub schema: Option<Given>,
     /// `NAME=VALUE` fields of every source, over those of the file.

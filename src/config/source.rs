@@ -141,7 +141,11 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
-    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &["dead_letter"] }, ("tag", OnReject::Tag));
+    let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &[] }, ("tag", OnReject::Tag));
+    if on_reject == OnReject::DeadLetter && !shared.keeps_dead_letters {
+        let remedy = "write data_dir = \"/var/lib/elbow\" at the top of the file, or on_reject = \"tag\"";
+        source.refuse_key("on_reject", "dead letters are kept on disk, and there is no data_dir", remedy);
+    }
     let rules: Vec<_> = shared.rules.iter().filter(|rule| rule.is_for(name)).filter_map(|rule| rule.what.clone()).collect();
     if rules.len() > RULES_MAX {
         let what = format!("{} rules are for this source", rules.len());
@@ -161,7 +165,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
 
 fn decide_line_bytes(source: &mut Reader<'_, '_>, growth: &Growth, shared: &Shared) -> usize {
     // Room for one such document must be in the buffer, or it would be there alone and beyond its bound.
-    let most = growth.line_bytes_max(shared.buffer_bytes_max);
+    let most = growth.line_bytes_max(shared.document_bytes_max);
     let usual = LINE_BYTES_MAX as u64;
     let default = usual.min(most / 1024 * 1024).max(*LINE_BYTES.start());
     let from = if default == usual { Origin::Default } else { Origin::Derived("what the buffer has room for") };

@@ -1,5 +1,6 @@
 //! The whole way from text to plan, and from mistakes to complaints.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::buffer::BufferPlan;
 use crate::config::overrides::Given;
 use crate::elb::Schema;
 use crate::event_id::IdKey;
@@ -100,7 +102,7 @@ fn given(value: &str, by: &str) -> Given {
 fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     let plan = load(&BUILT_IN, &Overrides::default(), &|_| None).unwrap();
     assert_eq!(plan.relay.memory_bytes_max, 256 << 20);
-    assert_eq!(plan.relay.buffer.bytes_max, 192 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max(), 192 << 20);
     assert_eq!(plan.relay.admin.as_ref().unwrap().address, "127.0.0.1:9600");
     assert_eq!(plan.relay.id_key, IdKey::PUBLISHED);
     let source = &plan.relay.sources[0];
@@ -180,7 +182,7 @@ fn a_file_is_read_as_it_says() {
         "#,
     );
     assert_eq!(plan.relay.memory_bytes_max, 128 << 20);
-    assert_eq!(plan.relay.buffer.bytes_max, 64 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max(), 64 << 20);
     assert_eq!(plan.relay.admin, None);
     assert!(plan.relay.id_key != IdKey::PUBLISHED);
     let source = &plan.relay.sources[0];
@@ -235,7 +237,7 @@ fn a_small_budget_gives_small_defaults() {
     let plan = plan(&format!("[memory]\nmax_bytes = '16MiB'{text}"));
     let SinkKind::LogstashTcp(logstash) = &plan.relay.sinks[0].kind else { panic!("{:?}", plan.relay.sinks) };
     assert_eq!(logstash.resend_bytes, 12 << 20);
-    assert_eq!(plan.relay.buffer.bytes_max, 12 << 20);
+    assert_eq!(plan.relay.buffer.bytes_max(), 12 << 20);
 }
 
 #[test]
@@ -246,10 +248,14 @@ fn flags_win_over_the_file() {
         admin: Some(given("off", "ELBOW_ADMIN")),
         schema: Some(given("classic", "--schema")),
         fields: vec![given("Environment=prod=1", "--field"), given("Extra=", "--field")],
+        data_dir: Some(given("/var/lib/elbow", "--data-dir")),
+        forget: vec!["old".to_owned()],
     };
     let text = GOOD.replace("[[sink]]", "fields = { Environment = 'ci', Team = 'ops' }\n[[sink]]");
     let plan = try_load(&text, &overrides).unwrap();
     assert_eq!(plan.relay.admin, None);
+    let BufferPlan::Disk(buffer) = &plan.relay.buffer else { panic!("{:?}", plan.relay.buffer) };
+    assert_eq!((buffer.path.as_path(), &buffer.forget[..]), (Path::new("/var/lib/elbow/buffer"), &["old".to_owned()][..]));
     assert_eq!(plan.relay.sources[0].tcp.address, "0.0.0.0:6000");
     assert_eq!(plan.relay.sources[0].parse.schema, Schema::Classic);
     let fields = &plan.relay.sources[0].parse.fields;
@@ -278,6 +284,7 @@ fn mistakes_in_flags_name_the_flag() {
         admin: Some(given("0.0.0.0:1", "--admin")),
         schema: Some(given("asw", "--schema")),
         fields: vec![given("tags=x", "--field"), given("x", "--field")],
+        ..Overrides::default()
     };
     let shown = load(&BUILT_IN, &overrides, &|_| None).unwrap_err().to_string();
     for words in [
@@ -306,7 +313,12 @@ fn listen_does_not_choose_between_sources() {
 
 #[test]
 fn mistakes_at_the_top() {
-    check_top("data_dir = '/var/lib/elbow'\n", (1, 1), "data_dir", "not available yet");
+    check_top("data_dir = ''\n", (1, 12), "data_dir", "names no directory");
+    check_top("[dead_letters]\n", (1, 1), "dead_letters", "there is no data_dir");
+    check_top("data_dir = '/x'\n[dead_letters]\nwhen_full = 'drop'\n", (3, 13), "dead_letters.when_full", "\"drop_oldest\"");
+    check_top("data_dir = '/x'\n[dead_letters]\nmax_bytes = '1MiB'\n", (3, 13), "dead_letters.max_bytes", "allowed: 16MiB");
+    check_top("data_dir = '/x'\n[buffer]\nmax_bytes = '1MiB'\n", (3, 13), "buffer.max_bytes", "allowed: 16MiB to 1PiB");
+    check_top("data_dir = '/x'\n[buffer]\ndurability = 'dsk'\n", (3, 14), "buffer.durability", "did you mean \"disk\"?");
     check_top("[memroy]\n", (1, 2), "memroy", "did you mean memory?");
     check_top("memory = 5\n", (1, 10), "memory", "expected a table, found a whole number");
     check_top("[[tenant]]\n", (1, 3), "tenant", "not available yet");
@@ -315,10 +327,10 @@ fn mistakes_at_the_top() {
     check_top("[memory]\nmax_bytes = true\n", (2, 13), "memory.max_bytes", "expected a string, found true or false");
     check_top("[memory]\nmax_byte = '64MiB'\n", (2, 1), "memory.max_byte", "did you mean max_bytes?");
     check_top("[memory]\nmax_bytes = '64MiB'\nlimit = 1\n", (3, 1), "memory.limit", "known here: max_bytes");
-    check_top("[buffer]\nkind = 'disk'\n", (2, 8), "buffer.kind", "kind = \"disk\" is not available yet");
-    check_top("[buffer]\nkind = 'ram'\n", (2, 8), "buffer.kind", "allowed: \"memory\"");
-    check_top("[buffer]\ndurability = 'os'\n", (2, 1), "buffer.durability", "not available yet");
-    check_top("[buffer]\nmin_free_bytes = '1GiB'\n", (2, 1), "buffer.min_free_bytes", "not available yet");
+    check_top("[buffer]\nkind = 'disk'\n", (2, 8), "buffer.kind", "needs a directory");
+    check_top("[buffer]\nkind = 'ram'\n", (2, 8), "buffer.kind", "allowed: \"disk\" or \"memory\"");
+    check_top("[buffer]\ndurability = 'os'\n", (2, 14), "buffer.durability", "this one is in memory");
+    check_top("[buffer]\nmin_free_bytes = '1GiB'\n", (2, 18), "buffer.min_free_bytes", "this one is in memory");
     check_top("[buffer]\nmax_bytes = '257MiB'\n", (2, 13), "buffer.max_bytes", "larger than the memory");
     check_top("[admin]\naddress = '0.0.0.0:9600'\n", (2, 11), "admin.address", "loopback only");
     check_top("[admin]\naddress = 'ops.example:9600'\n", (2, 11), "admin.address", "\"127.0.0.1:9600\"");
@@ -344,7 +356,8 @@ fn mistakes_in_a_source() {
     check_source("schema = 'esc'", 10, "source.schema", "did you mean \"ecs\"?");
     check_source("confirm = 'lines'", 11, "source.confirm", "did you mean \"line\"?");
     check_source("confirm = true", 11, "source.confirm", "expected a string");
-    check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "allowed: \"tag\" or \"drop\"");
+    check_source("on_reject = 'letter'", 13, "source.on_reject", "allowed: \"tag\", \"dead_letter\" or \"drop\"");
+    check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "there is no data_dir");
     check_source("tls = { cert = 'x' }", 1, "source.tls", "not available yet");
     check_source("proxy_protocol = true", 1, "source.proxy_protocol", "not available yet");
     check_source("type = 'http'", 8, "source.type", "not available yet");

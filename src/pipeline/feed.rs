@@ -70,8 +70,16 @@ impl LineFeed {
             if builder.bytes() >= BATCH_BYTES_MAX {
                 out.push(finished(std::mem::take(builder), *source, received.micros, pool, permit));
             }
+            if parser.letters.bytes() >= BATCH_BYTES_MAX {
+                let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
+                out.push(Batch { is_rejects: true, ..letters });
+            }
         };
         let result = step(lines, &mut each);
+        if !parser.letters.is_empty() {
+            let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
+            out.push(Batch { is_rejects: true, ..letters });
+        }
         if let Some(builder) = builder {
             if builder.is_empty() {
                 pool.put(builder.into_buffer());

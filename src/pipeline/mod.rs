@@ -14,4 +14,5 @@ pub mod pool;
 mod preamble;
 pub mod relay;
 pub mod start_error;
+mod storage;
 mod text;

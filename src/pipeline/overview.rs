@@ -6,7 +6,9 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::feed::now;
+use crate::buffer;
 use crate::buffer::Buffer;
+use crate::buffer::log::Durability;
 use crate::intake::Intake;
 use crate::json::envelope::Received;
 use crate::metrics::Figures;
@@ -23,6 +25,7 @@ use crate::waiting::WaitingEvents;
 pub struct Overview {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) buffer: Buffer,
+    pub(crate) letters: Option<Buffer>,
     pub(crate) intake: Intake,
     pub(crate) sinks: Vec<Arc<SinkState>>,
     pub(crate) waiting: WaitingEvents,
@@ -39,17 +42,31 @@ impl Overview {
     pub fn ready(&self) -> (bool, Value) {
         let phase = self.stop.phase();
         let figures = self.figures();
+        // A full buffer holds senders back and is no reason to take the relay out of service: it recovers by itself.
+        let ready = phase == Phase::Run && figures.buffer.condition != buffer::Condition::Failed;
+        let durability = figures.buffer.disk.map_or(Durability::Memory, |disk| disk.durability);
         let sinks: Vec<Value> = self.sinks.iter().zip(&figures.sinks).map(|(state, figures)| sink(state, figures)).collect();
         let document = json!({
-            "ready": phase == Phase::Run,
+            "ready": ready,
             "phase": phase_label(phase),
-            "durability": "memory",
+            "durability": durability.label(),
             "buffer": {
-                "bytes": figures.buffer_bytes.0,
-                "max_bytes": figures.buffer_bytes.1,
-                "events": figures.buffer_events,
+                "condition": figures.buffer.condition.label(),
+                "reason": reason(figures.buffer.condition),
+                "bytes": figures.buffer.bytes,
+                "max_bytes": figures.buffer.bytes_max,
+                "events": figures.buffer.events,
                 "oldest_age_seconds": figures.buffer_oldest_seconds,
+                "lost_events": figures.buffer.disk.map_or(0, |disk| disk.lost_events),
             },
+            "dead_letters": figures.letters.as_ref().map(|letters| {
+                json!({
+                    "condition": letters.condition.label(),
+                    "bytes": letters.bytes,
+                    "max_bytes": letters.bytes_max,
+                    "events": letters.events,
+                })
+            }),
             "memory": {
                 "bytes": figures.memory_bytes.0,
                 "max_bytes": figures.memory_bytes.1,
@@ -57,7 +74,7 @@ impl Overview {
             },
             "sinks": sinks,
         });
-        (phase == Phase::Run, document)
+        (ready, document)
     }
 
     fn figures(&self) -> Figures {
@@ -71,6 +88,8 @@ impl Overview {
                 name: state.name().to_owned(),
                 delivered: cursor.events_acked,
                 buffered: cursor.events + waiting,
+                restored: cursor.events_restored,
+                lost: cursor.events_lost,
                 retried: counts.events_retried,
                 written_bytes: counts.bytes_written,
                 connections: counts.connections,
@@ -79,14 +98,12 @@ impl Overview {
             }
         });
         Figures {
-            appended: stat.events_appended,
-            buffer_bytes: (stat.bytes, stat.bytes_max),
-            buffer_entries: stat.entries,
-            buffer_events: stat.events,
+            letters: self.letters.as_ref().map(Buffer::stat),
             buffer_oldest_seconds: u64::try_from(age).unwrap_or(0),
             memory_bytes: (self.intake.held_bytes(), self.intake.bytes_max()),
             memory_waiting: self.intake.waiting() as u64,
             sinks: sinks.collect(),
+            buffer: stat,
         }
     }
 }
@@ -103,6 +120,15 @@ fn sink(state: &SinkState, figures: &SinkFigures) -> Value {
         "buffered_events": figures.buffered,
         "last_error": error,
     })
+}
+
+/// Why the buffer takes nothing, where it does not.
+fn reason(condition: buffer::Condition) -> Option<String> {
+    match condition {
+        buffer::Condition::Working => None,
+        buffer::Condition::Full(full) => Some(full.to_string()),
+        buffer::Condition::Failed => Some("its disk has failed; the log says how".to_owned()),
+    }
 }
 
 const fn phase_label(phase: Phase) -> &'static str {

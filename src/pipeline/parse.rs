@@ -73,6 +73,8 @@ pub struct LineParser {
     redacted: Vec<u8>,
     /// Whether no line has come yet, so that the next may be a preamble.
     first: bool,
+    /// Rejected lines as documents, where they are kept apart; the caller takes them.
+    pub letters: BatchBuilder,
     /// What became of the lines so far; the caller takes it.
     pub tally: Tally,
     /// The last reject, for whoever shows it to a person: word, offset into the line, and field.
@@ -98,6 +100,7 @@ impl LineParser {
             secrets: Vec::new(),
             redacted: Vec::new(),
             first: true,
+            letters: BatchBuilder::default(),
             tally: Tally::default(),
             last_reject: None,
         }
@@ -257,6 +260,12 @@ impl LineParser {
         self.tally.reject(why.reason);
         match self.on_reject {
             OnReject::Tag => self.text(line, tags, Some(why), received, out),
+            OnReject::DeadLetter => {
+                let mut letters = std::mem::take(&mut self.letters);
+                self.text(line, tags, Some(why), received, &mut letters);
+                self.letters = letters;
+                self.tally.dead_letters += 1;
+            }
             OnReject::Drop => self.tally.dropped += 1,
         }
     }

@@ -172,18 +172,21 @@ pub enum Redact {
 pub enum OnReject {
     /// It becomes a document with the raw line in `message` and a tag.
     Tag,
+    /// It is kept among the dead letters, as that document.
+    DeadLetter,
     /// It is dropped and counted.
     Drop,
 }
 
 impl OnReject {
     /// All of them, in the order they are listed to people.
-    pub const ALL: [Self; 2] = [Self::Tag, Self::Drop];
+    pub const ALL: [Self; 3] = [Self::Tag, Self::DeadLetter, Self::Drop];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
         match self {
             Self::Tag => "tag",
+            Self::DeadLetter => "dead_letter",
             Self::Drop => "drop",
         }
     }

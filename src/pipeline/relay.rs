@@ -30,9 +30,13 @@ use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
 use super::start_error::StartError;
+use super::storage::Storage;
+use super::storage::Writers;
 use crate::batch::SourceId;
 use crate::buffer::Buffer;
 use crate::buffer::BufferPlan;
+use crate::buffer::DiskPlan;
+use crate::buffer::Failure;
 use crate::event_id::IdKey;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
@@ -57,6 +61,8 @@ pub struct RelayPlan {
     pub memory_bytes_max: u64,
     /// The buffer.
     pub buffer: BufferPlan,
+    /// Where rejected lines and refused documents are kept; `None` without a data directory.
+    pub dead_letters: Option<DiskPlan>,
     /// The admin listener; `None` when it is switched off.
     pub admin: Option<AdminPlan>,
     /// The sources; at least one.
@@ -86,6 +92,15 @@ const INTAKE_GRACE: Duration = Duration::from_millis(500);
 
 /// From the signal to the end, whatever is left.
 const HARD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How long sinks may take to have confirmed what they were sent, where what they have not stays on disk.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long writers may take for their last writes: a second signal shall end everything within two seconds.
+const WRITER_DEADLINE: Duration = Duration::from_millis(1_200);
+
+/// Between two looks at something that tells nobody when it is done.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How long sinks may take to notice that everything ends now.
 const SINK_GRACE: Duration = Duration::from_millis(500);
@@ -129,6 +144,7 @@ pub struct Relay {
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    writers: Writers,
 }
 
 /// What a source's task needs, opened but not started.
@@ -161,11 +177,19 @@ impl Relay {
             None => None,
         };
         let (stop, watch) = stop();
-        let (buffer, cursors) = Buffer::memory(plan.buffer, plan.sinks.len());
+        let metrics = Arc::new(Metrics::new());
+        let storage = {
+            let (buffer, letters, metrics) = (plan.buffer, plan.dead_letters, metrics.clone());
+            let names = open.iter().map(|source| source.plan.tcp.name.clone()).collect::<Vec<_>>();
+            let sinks = plan.sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>();
+            let opening = move || Storage::open(&buffer, letters.as_ref(), &names, &sinks, &metrics);
+            tokio::task::spawn_blocking(opening).await.expect("opening does not panic")?
+        };
+        let Storage { buffer, letters, cursors, writers } = storage;
         let intake = Intake::new(plan.memory_bytes_max);
         let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
         let waiting = WaitingEvents::default();
-        let overview = Overview { metrics: Arc::new(Metrics::new()), buffer, intake, sinks, waiting, stop: watch.clone() };
+        let overview = Overview { metrics, buffer, letters, intake, sinks, waiting, stop: watch.clone() };
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -176,6 +200,7 @@ impl Relay {
             sink_tasks: JoinSet::new(),
             admin_task: None,
             lookup_task: None,
+            writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
         for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
@@ -235,17 +260,25 @@ impl Relay {
     /// senders and sinks.
     pub async fn run_until(mut self, asked: impl Future<Output = ()>, hurry: impl Future<Output = ()>) -> Ended {
         let mut failure = None;
+        let mut is_hopeless = false;
+        tokio::pin!(asked);
         tokio::select! {
-            () = asked => {}
+            () = &mut asked => {}
             reason = failed(&mut self.sink_tasks, &mut self.source_tasks) => {
                 tracing::error!(%reason, "the relay cannot go on and stops");
+                is_hopeless = self.sink_tasks.is_empty();
+                failure = Some(reason);
+            }
+            storage = storage_failed(&self.overview) => {
+                let reason = storage.reason.clone();
+                is_hopeless = storage.is_fatal;
+                self.take_nothing_more(storage, asked).await;
                 failure = Some(reason);
             }
         }
         let begun = Instant::now();
-        let is_hopeless = failure.is_some() && self.sink_tasks.is_empty();
         let hurried = if is_hopeless {
-            tracing::warn!("no sink is left to deliver to: senders are not waited for");
+            tracing::warn!("there is nothing to wait for: senders are cut off, and have to send again what was not confirmed");
             false
         } else {
             let stopping = self.stop_in_phases(begun);
@@ -258,6 +291,22 @@ impl Relay {
             tracing::warn!("asked again to stop: what is not delivered stays behind");
         }
         self.end(failure).await
+    }
+
+    /// The disk has failed. Where nobody knows what is on it, everything ends; otherwise intake ends at once, so that what can
+    /// still be read is delivered until that is done or somebody asks to stop.
+    async fn take_nothing_more(&mut self, failure: Failure, asked: impl Future<Output = ()>) {
+        let Failure { reason, is_fatal } = failure;
+        if is_fatal {
+            tracing::error!(%reason, "nobody knows what the disk has stored: the relay stops and recovers at its next start");
+            return;
+        }
+        tracing::error!(%reason, "the disk has failed: nothing more is taken, and what can be read is delivered");
+        self.stop.advance(Phase::Drain);
+        tokio::select! {
+            () = asked => {}
+            () = async { while self.sink_tasks.join_next().await.is_some() {} } => {}
+        }
     }
 
     async fn stop_in_phases(&mut self, begun: Instant) {
@@ -273,6 +322,9 @@ impl Relay {
         // Whoever still waits for room is turned away, counts what it has as dropped, and ends.
         self.overview.buffer.close();
         let _ = timeout(INTAKE_GRACE, all_ended(&mut self.source_tasks)).await;
+        if self.overview.buffer.outlives_the_process() {
+            return self.settle().await;
+        }
         let events = self.overview.buffer.stat().events;
         let left = HARD_DEADLINE.saturating_sub(begun.elapsed()).as_secs();
         let how_long = if events > 0 { format!(" for at most {left}s; a second signal ends the wait") } else { String::new() };
@@ -284,11 +336,48 @@ impl Relay {
         }
     }
 
+    /// Lets sinks finish what they have begun; the rest stays on disk.
+    async fn settle(&mut self) {
+        let buffer = &self.overview.buffer;
+        let committing = async {
+            while buffer.uncommitted_events() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(INTAKE_GRACE, committing).await;
+        buffer.settle();
+        tracing::info!(
+            events = buffer.stat().events,
+            "intake has ended; sinks finish what they have begun, the rest stays on disk"
+        );
+        let ending = async { while self.sink_tasks.join_next().await.is_some() {} };
+        if timeout(SETTLE_DEADLINE, ending).await.is_err() {
+            tracing::warn!("sinks have not confirmed all they were sent: it is sent again after the next start");
+        }
+    }
+
+    /// Has the writers commit what they can and write the last checkpoint.
+    async fn finish_writing(&mut self) {
+        for buffer in [Some(&self.overview.buffer), self.overview.letters.as_ref()].into_iter().flatten() {
+            buffer.finish();
+        }
+        let ending = async {
+            while !self.writers.have_ended() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if timeout(WRITER_DEADLINE, ending).await.is_err() {
+            tracing::error!("the disk does not answer: the last checkpoint may be missing, and some events be delivered again");
+        }
+    }
+
     async fn end(mut self, failure: Option<String>) -> Ended {
         self.stop.advance(Phase::Stop);
         self.overview.buffer.close();
         let _ = timeout(SINK_GRACE, async { while self.sink_tasks.join_next().await.is_some() {} }).await;
+        self.finish_writing().await;
         let stat = self.overview.buffer.stat();
+        let stays = self.overview.buffer.outlives_the_process();
         let undelivered: Vec<_> = self
             .overview
             .sinks
@@ -296,10 +385,15 @@ impl Relay {
             .zip(&stat.cursors)
             .map(|(state, cursor)| (state.name().to_owned(), cursor.events))
             .collect();
-        let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum();
+        let letters = self.overview.letters.as_ref();
+        let uncommitted = self.overview.buffer.uncommitted_events() + letters.map_or(0, Buffer::uncommitted_events);
+        let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum::<u64>() + uncommitted;
         for ((name, left), cursor) in undelivered.iter().zip(&stat.cursors) {
             if *left == 0 {
                 tracing::info!(sink = %name, delivered = cursor.events_acked, "everything is delivered");
+            } else if stays {
+                let waiting = left - uncommitted.min(*left);
+                tracing::info!(sink = %name, delivered = cursor.events_acked, waiting, "what is not delivered waits on disk");
             } else {
                 tracing::error!(sink = %name, delivered = cursor.events_acked, undelivered = left, "events are lost: the buffer is in memory");
             }
@@ -314,6 +408,7 @@ impl Relay {
         for task in [self.admin_task.take(), self.lookup_task.take()].into_iter().flatten() {
             task.abort();
         }
+        let undelivered = if stays { Vec::new() } else { undelivered };
         Ended { undelivered, dropped, failure }
     }
 }
@@ -331,6 +426,20 @@ async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartEr
     let resolved =
         resolved.map_err(|source| StartError::Resolve { what: what.to_owned(), address: address.to_owned(), source })?;
     listen(resolved).map_err(|source| StartError::Listen { what: what.to_owned(), address: address.to_owned(), source })
+}
+
+/// Waits until the buffer's disk or that of the dead letters has failed.
+async fn storage_failed(overview: &Overview) -> Failure {
+    let letters = async {
+        match &overview.letters {
+            Some(letters) => letters.failed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        failure = overview.buffer.failed() => failure,
+        failure = letters => failure,
+    }
 }
 
 async fn all_ended(tasks: &mut JoinSet<()>) {

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::look::LookError;
 use super::lookups::LookupError;
+use crate::buffer::recovery::OpenError;
 
 /// Why a relay could not start.
 #[derive(Debug, Error)]
@@ -43,6 +44,20 @@ pub enum StartError {
     /// A file that lines are looked up in cannot be used.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The directory of the buffer or of the dead letters cannot be made.
+    #[error("{path} cannot be made: {source}; create it, owned by the user who runs this, or choose another data_dir")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The buffer or the dead letters cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The system gave no thread.
+    #[error("the system gives no thread for the buffer's writer: {0}; raise the limit of threads (TasksMax, ulimit -u)")]
+    Thread(io::Error),
     /// The system gave no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(io::Error),

@@ -126,8 +126,8 @@ mod tests {
     use crate::batch::Mark;
     use crate::batch::SourceId;
     use crate::buffer::Buffer;
-    use crate::buffer::BufferPlan;
     use crate::buffer::Entry;
+    use crate::buffer::MemoryPlan;
     use crate::seq::Seq;
     use crate::stop::Phase;
     use crate::stop::StopHandle;
@@ -138,7 +138,7 @@ mod tests {
     pub(super) fn batch(text: &str) -> Batch {
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at as u32 + 1);
         let marks = ends.map(|end| Mark { end, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from(text.to_owned()), marks, source: SourceId(0), received: 0 }
+        Batch { docs: Bytes::from(text.to_owned()), marks, source: SourceId(0), received: 0, is_rejects: false }
     }
 
     pub(super) fn entry(seq: u64, text: &str) -> Entry {
@@ -162,7 +162,7 @@ mod tests {
         }
 
         pub(super) fn bounded(sinks: usize, bytes_max: u64) -> Self {
-            let (buffer, mut cursors) = Buffer::memory(BufferPlan { bytes_max }, sinks);
+            let (buffer, mut cursors) = Buffer::memory(MemoryPlan { bytes_max }, sinks);
             cursors.reverse();
             let (stop, watch) = stop();
             Self { buffer, cursors, states: Vec::new(), stop, watch, padding: String::new() }

@@ -12,6 +12,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::process::Output;
 use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use crate::support::lines::albs;
 use crate::support::logstash::FakeLogstash;
 use crate::support::relay::Relay;
 use crate::support::relay::Setup;
+use crate::support::scrape::Metrics;
 use crate::support::sender::Sender;
 use crate::support::stays;
 
@@ -61,9 +64,12 @@ fn is_reset(sender: &mut Sender) {
     assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
 }
 
+/// Waits until the relay's only connection has ended, which must be so.
 #[track_caller]
-fn ended(relay: &Relay, reason: &str) -> u64 {
-    relay.metrics().sum_where("source_connections_ended_total", &format!("reason=\"{reason}\""))
+fn ends(relay: &Relay, reason: &str) -> Metrics {
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_ended_total") > 0);
+    assert_eq!(metrics.sum_where("source_connections_ended_total", &format!("reason=\"{reason}\"")), 1, "{metrics}");
+    metrics
 }
 
 fn messages(documents: &[Value]) -> Vec<&str> {
@@ -84,7 +90,7 @@ fn a_clean_end_comes_when_everything_is_in_the_buffer() {
     }
 }
 
-/// A relay with a full buffer, and a sender that has half-closed while some of its lines wait for room.
+/// A relay with a full buffer, and a sender that has half-closed and whose two lines have been read and wait for room.
 fn full(confirm: &str, logstash: &FakeLogstash) -> (Relay, Sender, u64) {
     let lines = 3_000;
     let relay = confirming(Relay::to(logstash.address()).memory("16MiB").buffer("8MiB"), confirm).start();
@@ -101,10 +107,11 @@ fn full(confirm: &str, logstash: &FakeLogstash) -> (Relay, Sender, u64) {
     // What waits for room counts as buffered before it is appended.
     relay.until(|metrics| metrics.buffered("logstash") > metrics.appended());
     let mut sender = relay.sender();
-    sender.send(albs(0..100));
+    sender.send("one\ntwo\n");
     sender.half_close();
+    relay.until(|metrics| metrics.sum_where("source_events_total", "format=\"text\"") == 2);
     drop(filling);
-    (relay, sender, 4 * lines + 100)
+    (relay, sender, 4 * lines + 2)
 }
 
 #[test]
@@ -150,9 +157,7 @@ fn a_sender_that_falls_silent_is_reset_in_every_mode() {
         let mut sender = relay.sender();
         sender.send("whole\nhalf");
         is_reset(&mut sender);
-        let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
-        assert_eq!(metrics.sum("source_unfinished_bytes_total"), 4);
-        assert_eq!(ended(&relay, "idle"), 1);
+        assert_eq!(ends(&relay, "idle").sum("source_unfinished_bytes_total"), 4);
         assert_eq!(messages(&relay.stop().cleanly().documents), ["whole"]);
     }
 }
@@ -172,7 +177,7 @@ fn a_last_line_without_newline_counts_after_a_half_close() {
         let documents = relay.writes(2);
         assert_eq!(messages(&documents), ["one", "two"]);
         assert_eq!(documents[1]["tags"][0], "unterminated");
-        assert_eq!(ended(&relay, "closed"), 1);
+        ends(&relay, "closed");
         relay.stop().cleanly();
     }
 }
@@ -189,8 +194,7 @@ fn a_line_over_the_limit_resets_the_connection_and_is_no_event() {
         }
         sender.send(format!("three\n{}\nfive\n", "y".repeat(1_025)));
         is_reset(&mut sender);
-        let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
-        assert_eq!(ended(&relay, "line_too_long"), 1);
+        let metrics = ends(&relay, "line_too_long");
         assert_eq!((metrics.sum("source_cut_lines_total"), metrics.sum("source_skipped_bytes_total")), (0, 1_026 + 5));
         assert_eq!(messages(&relay.stop().cleanly().documents), ["one", &"x".repeat(1_024), "three"]);
     }
@@ -235,8 +239,7 @@ fn lines_are_confirmed_exactly_while_more_of_them_come() {
     sender.half_close();
     assert_eq!((acked(&mut reader), acked(&mut reader)), (Some(LINES + 1), None));
     assert_eq!(relay.metrics().appended(), LINES + 1);
-    relay.until(|metrics| metrics.sum("source_connections_open") == 0);
-    assert_eq!(ended(&relay, "closed"), 1);
+    ends(&relay, "closed");
 }
 
 #[test]
@@ -267,9 +270,7 @@ fn a_sender_that_never_reads_its_confirmations_is_served_to_its_end() {
         sender.send(albs(line..line + 1));
     }
     sender.half_close();
-    let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
-    assert_eq!(metrics.received(), 2_000);
-    assert_eq!(ended(&relay, "closed"), 1);
+    assert_eq!(ends(&relay, "closed").received(), 2_000);
     assert_eq!(relay.stop().cleanly().documents.len(), 2_000);
 }
 
@@ -317,6 +318,36 @@ fn when_it_stops_the_last_numbers_come_before_its_end() {
     assert_eq!(messages(&ended.documents), ["one", "two", "three", "four"]);
 }
 
+#[test]
+fn when_it_stops_a_sender_that_never_pauses_is_told_and_asked_to_close_as_well() {
+    let relay = confirming(Relay::to_stdout(), "line").start();
+    let mut sender = relay.sender();
+    let mut reader = sender.reader();
+    let enough = AtomicBool::new(false);
+    let (told, sent) = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0;
+            let text = albs(0..100);
+            while !enough.load(Ordering::Relaxed) {
+                sender.send(&text);
+                sent += 100;
+            }
+            sender.half_close();
+            sent
+        });
+        let mut told = acked(&mut reader).expect("no end yet");
+        relay.terminate();
+        while let Some(next) = acked(&mut reader) {
+            told = next;
+        }
+        enough.store(true, Ordering::Relaxed);
+        (told, sending.join().expect("the relay reads"))
+    });
+    assert!(told <= sent, "{told} of {sent}");
+    let ended = relay.ended().cleanly();
+    assert_eq!(ended.documents.len() as u64, sent, "what came after its end is not lost either");
+}
+
 /// The sender in docs/confirm.md, with these lines; none where there is no Node.js.
 fn node(address: SocketAddr, lines: &str) -> Option<Output> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -351,10 +382,9 @@ fn the_sender_in_the_documentation_knows_what_is_stored() {
     let relay = confirming(Relay::to(dead.address()), "close").source("max_line_bytes = \"1KiB\"").start();
     let Some(output) = node(relay.lines, &albs(0..5_000)) else { return };
     assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), &b"stored\n"[..]), "{output:?}");
-    assert_eq!(relay.metrics().appended(), 5_000);
+    assert_eq!(ends(&relay, "closed").appended(), 5_000);
     is_unknown(&node(relay.lines, &"x".repeat(2_000)).expect("it was there a moment ago"));
-    relay.until(|metrics| metrics.sum("source_connections_open") == 0);
-    assert_eq!(ended(&relay, "line_too_long"), 1);
+    relay.until(|metrics| metrics.sum_where("source_connections_ended_total", "reason=\"line_too_long\"") == 1);
 }
 
 #[test]

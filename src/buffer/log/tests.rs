@@ -19,7 +19,10 @@ const SEGMENT: u64 = 64 * 1024;
 fn entry(seq: u64) -> Entry {
     let text = format!("{{\"n\":{seq},\"{}\":0}}\n", "x".repeat((seq * 7 % 900) as usize));
     let mark = Mark { end: text.len() as u32, id: EventId([seq as u8; 16]), time: seq as i64 };
-    Entry { seq: Seq(seq), batch: Arc::new(Batch { docs: text.into(), marks: [mark].into(), source: SourceId(1), received: 5 }) }
+    Entry {
+        seq: Seq(seq),
+        batch: Arc::new(Batch { docs: text.into(), marks: [mark].into(), source: SourceId(1), received: 5, is_rejects: false }),
+    }
 }
 
 fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {

@@ -136,6 +136,10 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 if self.confirming.poll(&self.stream, context).is_ready() {
                     return Poll::Ready(Event::NotStored);
                 }
+                // For the same reason the clock goes before reading while it says when that is.
+                if matches!(asked, Asked::Soon) && clock.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Event::Idle);
+                }
                 if self.stream.poll_read_ready(context).is_ready() {
                     return Poll::Ready(Event::Readable);
                 }

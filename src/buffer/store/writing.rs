@@ -1,0 +1,175 @@
+//! What the writer does with a store: takes groups, makes them visible, and says how the disk is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::AGE_STEP;
+use super::AGES_MAX;
+use super::Queued;
+use super::Store;
+use super::trim;
+use crate::buffer::Condition;
+use crate::buffer::Entry;
+use crate::buffer::Failure;
+use crate::buffer::Stored;
+use crate::buffer::format::Point;
+use crate::buffer::log::Full;
+
+/// What the writer shall do next.
+#[derive(Debug)]
+pub(in crate::buffer) enum Work {
+    /// Commit the group.
+    Commit,
+    /// Write a checkpoint.
+    Checkpoint,
+    /// Commit nothing more: write the last checkpoint.
+    Finish,
+}
+
+impl Store {
+    /// Waits until there is something to do, adding a group of entries to `group` where that is to be committed. A checkpoint
+    /// is due when marks have moved and `rest` says that the time has come.
+    pub(in crate::buffer) fn next(&self, group: &mut Vec<Entry>, bytes_max: u64, rest: impl Fn() -> Duration) -> Work {
+        let mut state = self.lock();
+        loop {
+            if !state.queue.is_empty() {
+                take_group(&state.queue, group, bytes_max);
+                return Work::Commit;
+            }
+            if state.finish {
+                return Work::Finish;
+            }
+            let patience = if state.dirty { rest() } else { Duration::MAX };
+            if patience.is_zero() {
+                return Work::Checkpoint;
+            }
+            state = match patience {
+                Duration::MAX => self.work.wait(state).expect("nothing panics under the buffer's lock"),
+                _ => self.work.wait_timeout(state, patience).expect("nothing panics under the buffer's lock").0,
+            };
+        }
+    }
+
+    /// Makes a group visible, answers its senders and gives its room back.
+    pub(in crate::buffer) fn committed(&self, group: &mut Vec<Entry>, places: impl Iterator<Item = Point>, file_bytes: u64) {
+        let mut room = 0;
+        let mut answers = Vec::new();
+        let mut state = self.lock();
+        for (entry, place) in group.drain(..).zip(places) {
+            let queued = state.queue.pop_front().expect("what was committed was in the queue");
+            debug_assert_eq!(queued.entry.seq, entry.seq);
+            let bytes = entry.batch.bytes() as u64;
+            room += queued.permits as usize;
+            state.queue_bytes -= bytes;
+            state.queue_events -= entry.batch.len() as u64;
+            state.window_bytes += bytes;
+            let received = entry.batch.received;
+            let sampled = state.ages.back().is_some_and(|(_, at)| received < at + AGE_STEP);
+            if !sampled {
+                state.ages.push_back((entry.seq.0, received));
+            }
+            state.end = place;
+            state.window.push_back((entry, place));
+        }
+        if state.ages.len() > AGES_MAX {
+            let mut at = 0;
+            state.ages.retain(|_| {
+                at += 1;
+                at % 2 == 1
+            });
+        }
+        let end = state.end.seq;
+        while let Some(first) = state.receipts.first_entry().filter(|first| first.key().0 < end) {
+            answers.push(first.remove());
+        }
+        state.condition = Condition::Working;
+        state.file_bytes = file_bytes;
+        let freed = trim(&mut state, self.limits.window_bytes_max);
+        self.wake(&mut state);
+        drop(state);
+        drop(freed);
+        self.room.add_permits(room);
+        for answer in answers {
+            // Whoever does not wait any more has closed its connection.
+            let _ = answer.send(Stored::Yes);
+        }
+    }
+
+    /// Notes that there is no room. The group stays where it is.
+    pub(in crate::buffer) fn full(&self, full: Full) {
+        self.lock().condition = Condition::Full(full);
+    }
+
+    /// Waits a moment for sinks to make progress; says whether everything shall end instead.
+    pub(in crate::buffer) fn pause(&self, patience: Duration) -> bool {
+        let state = self.lock();
+        if state.finish {
+            return true;
+        }
+        self.work.wait_timeout(state, patience).expect("nothing panics under the buffer's lock").0.finish
+    }
+
+    /// Whether marks have moved since they were written.
+    pub(in crate::buffer) fn is_dirty(&self) -> bool {
+        self.lock().dirty
+    }
+
+    /// The sinks' marks, to be written now.
+    pub(in crate::buffer) fn marks(&self) -> Vec<(String, Point)> {
+        let mut state = self.lock();
+        state.dirty = false;
+        self.names.iter().cloned().zip(state.sinks.iter().map(|sink| sink.mark)).collect()
+    }
+
+    /// Whether marks have moved far enough to let a segment go.
+    pub(in crate::buffer) fn has_spent(&self) -> bool {
+        let passed = self.lock().sinks.iter().map(|sink| sink.mark.seq).min().unwrap_or(0);
+        self.segments.has_spent(passed)
+    }
+
+    /// Gives up the oldest segment for all sinks; says how many events that were.
+    pub(in crate::buffer) fn drop_oldest(&self) -> u64 {
+        let Some(second) = self.segments.second() else { return 0 };
+        let mut state = self.lock();
+        let mut events = 0;
+        for sink in state.sinks.iter_mut().filter(|sink| sink.mark.seq < second.seq) {
+            events = events.max(second.event - sink.mark.event);
+            sink.events_lost += second.event - sink.mark.event;
+            sink.mark = second;
+            sink.read = sink.read.max(second.seq);
+        }
+        state.dirty = true;
+        events
+    }
+
+    /// Gives up what is in the queue: nobody is told that it is stored.
+    pub(in crate::buffer) fn give_up(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.given_up = true;
+        let receipts = std::mem::take(&mut state.receipts);
+        self.wake(&mut state);
+        drop(state);
+        self.room.close();
+        drop(receipts);
+    }
+
+    /// Notes that the disk has failed: nothing more is taken, and nobody is told that anything is stored.
+    pub(in crate::buffer) fn fail(&self, failure: Failure) {
+        self.lock().condition = Condition::Failed;
+        self.give_up();
+        let _ = self.failure.send_replace(Some(failure));
+    }
+}
+
+/// Adds what makes a good group: at least one entry, and no further one once the bytes are passed.
+fn take_group(queue: &VecDeque<Queued>, group: &mut Vec<Entry>, bytes_max: u64) {
+    let mut bytes = 0;
+    for queued in queue {
+        bytes += queued.entry.batch.bytes() as u64;
+        if bytes > bytes_max && !group.is_empty() {
+            return;
+        }
+        group.push(queued.entry.clone());
+    }
+}

@@ -1,0 +1,192 @@
+//! The one thread that writes: takes groups from the queue, commits them, writes checkpoints, and waits where there is no room.
+//!
+//! It starts nothing and knows no metric; whoever runs it is told what each write took.
+
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::buffer::Entry;
+use crate::buffer::Failure;
+use crate::buffer::WhenFull;
+use crate::buffer::format::Point;
+use crate::buffer::frame::SourceNames;
+use crate::buffer::frame::entry_bytes;
+use crate::buffer::log::CommitError;
+use crate::buffer::log::Full;
+use crate::buffer::log::Log;
+use crate::buffer::store::Store;
+use crate::buffer::store::Work;
+
+/// The writer of a buffer on disk.
+#[derive(Debug)]
+pub struct Writer {
+    log: Log,
+    store: Arc<Store>,
+    names: Arc<SourceNames>,
+    bytes_max: u64,
+    group_bytes_max: u64,
+    when_full: WhenFull,
+    group: Vec<Entry>,
+    checkpointed: Instant,
+}
+
+/// What was written, for whoever counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// A group was committed.
+    Group {
+        /// Bytes written.
+        disk_bytes: u64,
+        /// From its first byte to the end of its sync, where it is synced.
+        took: Duration,
+    },
+    /// A checkpoint was written.
+    Checkpoint {
+        /// How long that took.
+        took: Duration,
+    },
+    /// The oldest events were given up to make room.
+    Dropped {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// How long marks that have moved may wait to be written: what is delivered again after a crash.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Between two tries to go on when there is no room.
+const FULL_PAUSE: Duration = Duration::from_millis(50);
+
+/// The same where the filesystem is full: asking costs writes.
+const FILESYSTEM_PAUSE: Duration = Duration::from_secs(1);
+
+/// Notes a panic of the writer, which nobody would see on a thread of its own.
+struct Guard(Arc<Store>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Failure { reason: "the buffer's writer broke off".to_owned(), is_fatal: true });
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        log: Log,
+        store: Arc<Store>,
+        names: Arc<SourceNames>,
+        bytes_max: u64,
+        group_bytes_max: u64,
+        when_full: WhenFull,
+    ) -> Self {
+        let (group, checkpointed) = (Vec::new(), Instant::now());
+        Self { log, store, names, bytes_max, group_bytes_max, when_full, group, checkpointed }
+    }
+
+    /// Writes until the buffer is finished or the disk fails; blocks the thread it is called on.
+    pub fn run(mut self, observe: impl Fn(Wrote)) {
+        let _guard = Guard(self.store.clone());
+        if let Err(failure) = self.write_all(&observe) {
+            self.store.fail(failure);
+        }
+    }
+
+    fn write_all(&mut self, observe: &impl Fn(Wrote)) -> Result<(), Failure> {
+        loop {
+            let checkpointed = self.checkpointed;
+            let rest = || CHECKPOINT_INTERVAL.saturating_sub(checkpointed.elapsed());
+            match self.store.next(&mut self.group, self.group_bytes_max, rest) {
+                Work::Commit => {
+                    if !self.commit(observe)? {
+                        self.store.give_up();
+                        return self.checkpoint(observe);
+                    }
+                    if self.checkpointed.elapsed() >= CHECKPOINT_INTERVAL && self.store.is_dirty() {
+                        self.checkpoint(observe)?;
+                    }
+                    // Nobody waits for this one; when there is no room for it now, there may be when it is needed.
+                    if let Err(CommitError::Failed(error)) = self.log.prepare() {
+                        return Err(error.into());
+                    }
+                }
+                Work::Checkpoint => self.checkpoint(observe)?,
+                Work::Finish => return self.checkpoint(observe),
+            }
+        }
+    }
+
+    /// Commits the group, waiting for room; `false`: everything ends and there is none.
+    fn commit(&mut self, observe: &impl Fn(Wrote)) -> Result<bool, Failure> {
+        loop {
+            let begun = Instant::now();
+            let start = self.log.end();
+            let full = match self.log.commit(&self.group) {
+                Ok(committed) => {
+                    observe(Wrote::Group { disk_bytes: committed.disk_bytes, took: begun.elapsed() });
+                    let file_bytes = self.log.file_bytes();
+                    let places = places(&self.group, start, &self.names);
+                    self.store.committed(&mut self.group, places.into_iter(), file_bytes);
+                    return Ok(true);
+                }
+                Err(CommitError::Failed(error)) => return Err(error.into()),
+                Err(CommitError::Full(full)) => full,
+            };
+            if self.when_full == WhenFull::DropOldest {
+                let events = self.store.drop_oldest();
+                if events > 0 {
+                    observe(Wrote::Dropped { events });
+                    self.checkpoint(observe)?;
+                    continue;
+                }
+            }
+            self.store.full(full);
+            if !self.wait_for_room(full, observe)? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Waits until it is worth trying again; sinks go on, and the segments they pass are let go. At the configured bound that is
+    /// when a tenth is free, so that senders are not stopped and started for every segment.
+    fn wait_for_room(&mut self, full: Full, observe: &impl Fn(Wrote)) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        let held = self.store.segments.held_bytes();
+        loop {
+            if self.store.has_spent() {
+                self.checkpoint(observe)?;
+            }
+            let now = self.store.segments.held_bytes();
+            let is_room = match full {
+                Full::Limit => now < held && now <= self.bytes_max / 10 * 9,
+                Full::Filesystem => now < held || begun.elapsed() >= FILESYSTEM_PAUSE,
+            };
+            if is_room {
+                return Ok(true);
+            }
+            if self.store.pause(FULL_PAUSE) {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, observe: &impl Fn(Wrote)) -> Result<(), Failure> {
+        let begun = Instant::now();
+        self.log.checkpoint(self.store.marks())?;
+        self.checkpointed = Instant::now();
+        observe(Wrote::Checkpoint { took: begun.elapsed() });
+        Ok(())
+    }
+}
+
+/// The place behind each entry of a group that begins at `start`.
+fn places(group: &[Entry], start: Point, names: &SourceNames) -> Vec<Point> {
+    let mut place = start;
+    let behind = group.iter().map(|entry| {
+        place = place.behind(entry.batch.len() as u64, entry_bytes(&entry.batch, &names.name(entry.batch.source)));
+        place
+    });
+    behind.collect()
+}
