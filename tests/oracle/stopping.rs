@@ -28,7 +28,7 @@ fn a_stop_under_load_ends_soon_and_forgets_nothing() {
             let says = |line: &str| line.contains(message);
             ended.log_text.lines().position(says).unwrap_or_else(|| panic!("no {message:?} in\n{}", ended.log_text))
         };
-        assert!(at("received SIGTERM") < at("delivering what is left"), "{}", ended.log_text);
+        assert!(at("received SIGTERM") < at("intake has ended"), "{}", ended.log_text);
         oracle.seen(in_flight > 0);
         oracle.cycles += 1;
         oracle.start();
@@ -65,6 +65,7 @@ fn a_second_signal_ends_a_stop_at_once_and_keeps_the_backlog() {
     oracle.relay().until(|metrics| metrics.sum("source_connections_open") >= 1);
     oracle.relay().terminate();
     assert_eq!(lingering.ends().expect("it is asked to close"), 0);
+    oracle.relay().says("senders have");
     let asked_again = Instant::now();
     oracle.relay().terminate();
     let ended = oracle.ends();
