@@ -154,14 +154,24 @@ impl Oracle {
     /// Starts the relay and tells the producers where it is.
     #[track_caller]
     pub(crate) fn start(&mut self) {
-        self.start_as(Setup::clone);
+        let relay = self.setup.clone().start();
+        self.begin(relay);
     }
 
-    /// The same, for this one life, in another way.
+    /// The same, for this one life, in another way; says whether it came so far as to listen. Where not, it ended with 1.
     #[track_caller]
-    pub(crate) fn start_as(&mut self, change: impl FnOnce(&Setup) -> Setup) {
+    pub(crate) fn start_as(&mut self, change: impl FnOnce(&Setup) -> Setup) -> bool {
+        match change(&self.setup).try_start() {
+            Ok(relay) => self.begin(relay),
+            Err(ended) => {
+                ended.with(1);
+            }
+        }
+        self.relay.is_some()
+    }
+
+    fn begin(&mut self, relay: Relay) {
         assert!(self.relay.is_none(), "one runs");
-        let relay = change(&self.setup).start();
         self.tell(relay.sources());
         self.relay = Some(relay);
     }
@@ -174,6 +184,10 @@ impl Oracle {
     #[track_caller]
     pub(crate) fn relay(&self) -> &Relay {
         self.relay.as_ref().expect("one runs")
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.relay.is_some()
     }
 
     /// Ends the relay with SIGKILL.

@@ -129,9 +129,15 @@ impl Setup {
     /// Starts the process and waits until it listens.
     #[track_caller]
     pub(crate) fn start(self) -> Relay {
+        self.try_start().unwrap_or_else(|ended| panic!("the relay ended:\n{}", ended.log_text))
+    }
+
+    /// Starts the process and waits until it listens or has ended.
+    #[track_caller]
+    pub(crate) fn try_start(self) -> Result<Relay, Ended> {
         let mut relay = self.spawn();
-        let address = |relay: &mut Relay, message: &str| {
-            let found = wait_for(
+        let listening = |relay: &mut Relay, message: &str| {
+            wait_for(
                 || {
                     let log = relay.log();
                     let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(message)));
@@ -139,13 +145,14 @@ impl Setup {
                     if address.is_some() { Some(address) } else { relay.exit_status().map(|_| None) }
                 },
                 || "the relay does not say where it listens".to_owned(),
-            );
-            found.unwrap_or_else(|| panic!("the relay ended:\n{}", relay.log_text()))
+            )
         };
-        relay.lines = address(&mut relay, "listening for lines over TCP");
-        relay.admin = address(&mut relay, "admin listener");
+        let lines = listening(&mut relay, "listening for lines over TCP");
+        let admin = listening(&mut relay, "admin listener");
+        let (Some(lines), Some(admin)) = (lines, admin) else { return Err(relay.ended()) };
+        (relay.lines, relay.admin) = (lines, admin);
         relay.scraper = Mutex::new(Scraper::new(relay.admin));
-        relay
+        Ok(relay)
     }
 
     /// Starts the process and waits for nothing.
@@ -391,6 +398,21 @@ impl Relay {
     pub(crate) fn address_of(&self, source: &str) -> SocketAddr {
         let found = self.sources().into_iter().find(|(name, _)| name == source);
         found.unwrap_or_else(|| panic!("it does not listen for {source}:\n{}", self.log_text())).1
+    }
+
+    /// Halts the process between two steps of its own; what it has asked of the kernel may go on.
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let is_halted = || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+            let states = threads.map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+            // A thread that waits for the disk halts before it returns from the kernel.
+            let halted =
+                |stat: Option<String>| stat.is_some_and(|stat| [") T", ") t", ") D"].iter().any(|state| stat.contains(state)));
+            states.map(halted).all(|halted| halted).then_some(())
+        };
+        wait_for(is_halted, || "the relay is not halted".to_owned());
     }
 
     /// Whether the process still runs.
