@@ -19,6 +19,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -181,8 +183,13 @@ pub struct RealDisk {
     path: PathBuf,
     may_write: bool,
     /// Locked for as long as it is open.
-    lock: std::sync::OnceLock<File>,
+    lock: OnceLock<File>,
+    /// Descriptors held so that there is one when all others are taken by connections.
+    spare: Mutex<Vec<File>>,
 }
+
+/// Spare descriptors: for a segment to write, one to make ahead of need, and two to read.
+const SPARE: usize = 4;
 
 /// Whose existence says that somebody works on the directory; its lock says whether that is so now.
 pub const LOCK_NAME: &str = "lock";
@@ -194,12 +201,35 @@ impl RealDisk {
     /// When it cannot be made.
     pub fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-        Ok(Self { path: path.to_owned(), may_write: true, lock: std::sync::OnceLock::new() })
+        let disk = Self { path: path.to_owned(), may_write: true, lock: OnceLock::new(), spare: Mutex::default() };
+        disk.refill();
+        Ok(disk)
     }
 
     /// A directory to look at; whatever would change it fails.
     pub fn read_only(path: &Path) -> Self {
-        Self { path: path.to_owned(), may_write: false, lock: std::sync::OnceLock::new() }
+        Self { path: path.to_owned(), may_write: false, lock: OnceLock::new(), spare: Mutex::default() }
+    }
+
+    /// Takes spare descriptors as far as there are some.
+    fn refill(&self) {
+        let mut spare = self.spare.lock().expect("nobody panics holding descriptors");
+        while spare.len() < SPARE {
+            let Ok(file) = File::open(&self.path) else { return };
+            spare.push(file);
+        }
+    }
+
+    /// Opens a file, giving up a spare descriptor where there is no other.
+    fn with_descriptor(&self, open: impl Fn() -> io::Result<File>) -> io::Result<Arc<dyn DiskFile>> {
+        let is_out = |error: &io::Error| matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE));
+        let mut opened = open();
+        if opened.as_ref().is_err_and(is_out) && self.spare.lock().expect("nobody panics holding descriptors").pop().is_some() {
+            opened = open();
+        } else if self.may_write {
+            self.refill();
+        }
+        Ok(Arc::new(RealFile(opened?)))
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -233,13 +263,13 @@ impl Disk for RealDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         self.writable()?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(self.path.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.path.join(name);
+        self.with_descriptor(|| OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        let file = OpenOptions::new().read(true).write(self.may_write).open(self.path.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.path.join(name);
+        self.with_descriptor(|| OpenOptions::new().read(true).write(self.may_write).open(&path))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -317,6 +347,21 @@ mod tests {
         assert!(!second.lock().expect("a lock file"));
         drop(first);
         assert!(second.lock().expect("a lock file"));
+    }
+
+    #[test]
+    fn a_file_can_be_opened_when_descriptors_have_run_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let disk = RealDisk::open(folder.path()).expect("there");
+        let tries = std::cell::Cell::new(0);
+        let opened = disk.with_descriptor(|| {
+            tries.set(tries.get() + 1);
+            if tries.get() == 1 { Err(Errno::MFILE.into()) } else { File::open(folder.path()) }
+        });
+        assert!(opened.is_ok());
+        assert_eq!((tries.get(), disk.spare.lock().expect("not poisoned").len()), (2, SPARE - 1));
+        disk.create("a").expect("there are descriptors again");
+        assert_eq!(disk.spare.lock().expect("not poisoned").len(), SPARE);
     }
 
     #[test]

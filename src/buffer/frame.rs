@@ -194,8 +194,8 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     let marks = rest.get(marks_at..docs_at).ok_or(Malformed)?;
     let end = docs_at.checked_add(docs_bytes.next_multiple_of(8)).filter(|&end| end <= rest.len()).ok_or(Malformed)?;
     let marks: Box<[Mark]> = marks.chunks_exact(MARK).map(mark).collect();
-    let ends = marks.iter().map(|mark| mark.end as usize);
-    if !ends.clone().is_sorted() || ends.last().unwrap_or(0) != docs_bytes {
+    let mut ends = marks.iter().map(|mark| mark.end as usize);
+    if !ends.clone().is_sorted() || ends.next_back().unwrap_or(0) != docs_bytes {
         return Err(Malformed);
     }
     let docs = payload.slice(at + docs_at..at + docs_at + docs_bytes);

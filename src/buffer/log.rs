@@ -120,6 +120,11 @@ impl Log {
         self.durable
     }
 
+    /// Whether the next segment would have to be made of nothing.
+    pub fn needs_a_file(&self) -> bool {
+        self.prepared.is_none() && self.spare.is_none()
+    }
+
     /// Bytes of all files on the disk, those made ahead of need included.
     pub fn file_bytes(&self) -> u64 {
         let ahead = self.prepared.as_ref().map_or(0, |prepared| prepared.file_bytes);
@@ -334,9 +339,9 @@ impl Log {
         assert!(!self.failed, "a log that has failed is not used again");
         let passed = marks.iter().map(|(_, mark)| mark.seq).min().unwrap_or(self.end.seq);
         let mut checkpoint = Checkpoint { uuid: self.uuid, epoch: 0, durable: self.durable, marks };
-        if let Err(source) = self.marks_file.write(&mut checkpoint) {
+        if let Err((source, is_sync)) = self.marks_file.write(&mut checkpoint) {
             self.failed = true;
-            return Err(self.error("write the checkpoint", true, source));
+            return Err(self.error("write the checkpoint", is_sync, source));
         }
         while let Some(spent) = self.segments.take_spent(passed) {
             self.let_go(spent);

@@ -78,13 +78,13 @@ impl MarksFile {
     /// Writes a checkpoint over the older slot and makes it durable. Its epoch is set here.
     ///
     /// # Errors
-    /// What the disk says. After a failed sync this file must not be written again.
-    pub fn write(&mut self, checkpoint: &mut Checkpoint) -> io::Result<()> {
+    /// What the disk says, and whether it was the sync that failed. This file must not be written again then.
+    pub fn write(&mut self, checkpoint: &mut Checkpoint) -> Result<(), (io::Error, bool)> {
         checkpoint.epoch = self.epoch + 1;
         let slot = checkpoint.encode();
         let at = checkpoint.epoch % 2 * SLOT as u64;
-        write_all(&*self.file, &mut [IoSlice::new(&slot)], at)?;
-        self.file.sync()?;
+        write_all(&*self.file, &mut [IoSlice::new(&slot)], at).map_err(|error| (error, false))?;
+        self.file.sync().map_err(|error| (error, true))?;
         self.epoch = checkpoint.epoch;
         Ok(())
     }

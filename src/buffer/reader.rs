@@ -105,7 +105,7 @@ impl Reader {
                     };
                     entries.retain(|(entry, _)| entry.seq.0 >= self.next.seq);
                     let first = header.first;
-                    let lost = (first.seq > self.next.seq).then(|| Lost { from: self.next, to: first });
+                    let lost = (first.seq > self.next.seq).then_some(Lost { from: self.next, to: first });
                     if lost.is_some() {
                         self.set_aside();
                     }
@@ -135,7 +135,7 @@ impl Reader {
 
     /// What should stand behind the last frame there is; only damage at the very end makes it so.
     fn missing_at_the_end(&mut self, end: Point) -> ReadOut {
-        let lost = (end.seq > self.next.seq).then(|| Lost { from: self.next, to: end });
+        let lost = (end.seq > self.next.seq).then_some(Lost { from: self.next, to: end });
         if lost.is_some() {
             self.set_aside();
             self.next = end;

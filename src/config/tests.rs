@@ -317,7 +317,7 @@ fn mistakes_at_the_top() {
     check_top("[dead_letters]\n", (1, 1), "dead_letters", "there is no data_dir");
     check_top("data_dir = '/x'\n[dead_letters]\nwhen_full = 'drop'\n", (3, 13), "dead_letters.when_full", "\"drop_oldest\"");
     check_top("data_dir = '/x'\n[dead_letters]\nmax_bytes = '1MiB'\n", (3, 13), "dead_letters.max_bytes", "allowed: 16MiB");
-    check_top("data_dir = '/x'\n[buffer]\nmax_bytes = '1MiB'\n", (3, 13), "buffer.max_bytes", "allowed: 16MiB to 1PiB");
+    check_top("data_dir = '/x'\n[buffer]\nmax_bytes = '1MiB'\n", (3, 13), "buffer.max_bytes", "allowed: 16MiB to 1024TiB");
     check_top("data_dir = '/x'\n[buffer]\ndurability = 'dsk'\n", (3, 14), "buffer.durability", "did you mean \"disk\"?");
     check_top("[memroy]\n", (1, 2), "memroy", "did you mean memory?");
     check_top("memory = 5\n", (1, 10), "memory", "expected a table, found a whole number");

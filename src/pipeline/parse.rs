@@ -34,9 +34,7 @@ use crate::json::reject::JsonRejectReason;
 use crate::json::scan as json;
 use crate::json::scan::Scan;
 use crate::json::splice;
-use crate::redact;
 use crate::redact::Finding;
-use crate::redact::Redactor;
 use crate::tally::Origin;
 use crate::tally::Tally;
 
@@ -276,7 +274,7 @@ impl LineParser {
         let Look { handling, text_tail, .. } = &*self.look;
         let line = match &handling.redactor {
             // One of tomorrow's kinds may have URLs in it: it is searched from end to end.
-            Some(redactor) => without_secrets(redactor, line, &mut self.secrets, &mut self.redacted),
+            Some(redactor) => text::without_secrets(redactor, line, &mut self.secrets, &mut self.redacted),
             None => line,
         };
         self.tally.redacted(&self.secrets);
@@ -361,18 +359,6 @@ impl LineParser {
 /// Places of secrets, and bytes of a text without them, that stay allocated from read to read.
 const KEPT_SECRETS_MAX: usize = 64;
 const KEPT_BYTES_MAX: usize = 4096;
-
-/// A line that no parser takes with its secrets replaced; without any it is the line itself.
-fn without_secrets<'l>(redactor: &Redactor, line: &'l [u8], secrets: &mut Vec<Finding>, redacted: &'l mut Vec<u8>) -> &'l [u8] {
-    secrets.clear();
-    redactor.find(line, 0, line.len(), secrets);
-    if secrets.is_empty() {
-        return line;
-    }
-    redacted.clear();
-    redact::apply(redactor, line, 0, line.len(), secrets, redacted, |_, _| {});
-    redacted
-}
 
 /// The word for JSON that is no object: a document is one.
 const NO_OBJECT: &str = "not_an_object";

@@ -6,6 +6,9 @@ use crate::batch::BatchBuilder;
 use crate::batch::EventId;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Tags;
+use crate::redact;
+use crate::redact::Finding;
+use crate::redact::Redactor;
 
 /// Why a line is kept as text: a word and the offset into the line, in bytes from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,4 +60,21 @@ pub(super) fn document(
     let end = writer.at();
     let (id, time) = envelope.map_or((EventId([0; 16]), 0), |envelope| (envelope.id, envelope.received.micros));
     out.finish(end, id, time);
+}
+
+/// A line that no parser takes with its secrets replaced; without any it is the line itself.
+pub(super) fn without_secrets<'l>(
+    redactor: &Redactor,
+    line: &'l [u8],
+    secrets: &mut Vec<Finding>,
+    redacted: &'l mut Vec<u8>,
+) -> &'l [u8] {
+    secrets.clear();
+    redactor.find(line, 0, line.len(), secrets);
+    if secrets.is_empty() {
+        return line;
+    }
+    redacted.clear();
+    redact::apply(redactor, line, 0, line.len(), secrets, redacted, |_, _| {});
+    redacted
 }

@@ -20,8 +20,8 @@ use crate::batch::Batch;
 use crate::batch::EventId;
 use crate::batch::Mark;
 use crate::batch::SourceId;
-use crate::buffer::BufferPlan;
 use crate::buffer::Cursor;
+use crate::buffer::MemoryPlan;
 use crate::intake::IntakePermit;
 use crate::metrics::Metrics;
 use crate::source::Passed;
@@ -44,7 +44,7 @@ impl Feed for Newlines {
     fn feed(&mut self, read: &[u8], _: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let lines = read.iter().filter(|byte| **byte == b'\n').count();
         let marks = (1..=lines as u32).map(|line| Mark { end: line * 3, id: EventId([0; 16]), time: 0 }).collect();
-        out.push(Batch { docs: Bytes::from("{}\n".repeat(lines)), marks, source: SourceId(0), received: 0 });
+        out.push(Batch { docs: Bytes::from("{}\n".repeat(lines)), marks, source: SourceId(0), received: 0, is_rejects: false });
         self.0.fetch_add(lines as u64, Ordering::Relaxed);
         Passed { lines: lines as u64, too_long: false }
     }
@@ -87,7 +87,7 @@ fn running(confirm: Confirm) -> Running {
         connections_max: 8,
         idle_timeout: Duration::from_secs(2),
     };
-    let (buffer, cursors) = Buffer::memory(BufferPlan { bytes_max: 1 << 30 }, 1);
+    let (buffer, cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 30 }, 1);
     let (metrics, lines, (stop, watch)) = (Metrics::new(), Arc::new(AtomicU64::new(0)), stop());
     let counted = lines.clone();
     let source = TcpSource {
