@@ -385,3 +385,6 @@ fn parts(batch: Batch, bytes_max: usize) -> Vec<Batch> {
     }
     parts
 }
+
+#[cfg(test)]
+mod tests;
