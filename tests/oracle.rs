@@ -11,6 +11,8 @@ mod support;
 
 #[path = "oracle/damage.rs"]
 mod damage;
+#[path = "oracle/dead_letters.rs"]
+mod dead_letters;
 #[path = "oracle/harness.rs"]
 mod harness;
 #[path = "oracle/kills.rs"]

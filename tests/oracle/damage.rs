@@ -1,7 +1,7 @@
 //! Damage to the buffer's files while no relay runs: torn, zeroed and garbled tails, bad checkpoints, a segment gone.
 //!
-//! Each kind is tried on many copies of one directory that a kill left behind. It knows of the files only that segments
-//! are rows of blocks of 4 KiB, and by which bytes a frame begins.
+//! Each kind is tried on many copies of one directory that a kill left behind. Of the files it knows how a segment and a frame
+//! begin, as `src/buffer/format.rs` writes it down, and asks none of the relay's code.
 
 use std::fs;
 use std::fs::File;
@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::thread;
 
+use crc32c::crc32c;
+use crc32c::crc32c_append;
+
 use crate::harness::Oracle;
 use crate::ledger::Totals;
 
@@ -20,7 +23,7 @@ const AT_ONCE: usize = 3;
 
 const BLOCK: usize = 4096;
 
-/// Stands at the beginning of each frame; 4 bytes with the payload's length follow.
+/// Stands at the beginning of each frame; the payload's length follows, and at 60 the header's CRC.
 const FRAME: &[u8; 8] = b"\xe1BoW\x00frm";
 const FRAME_HEADER: usize = 64;
 
@@ -28,18 +31,21 @@ const FRAME_HEADER: usize = 64;
 const SLOT: u64 = 8192;
 
 /// The segments, in order.
-fn segments(buffer: &Path) -> Vec<PathBuf> {
+pub(crate) fn segments(buffer: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(buffer).expect("a directory").map(|entry| entry.expect("readable").path());
     let mut segments: Vec<PathBuf> = entries.filter(|path| path.to_string_lossy().contains("/segment-")).collect();
     segments.sort();
     segments
 }
 
-/// Where the frames of a segment stand, padding excluded.
-fn frames(segment: &[u8]) -> Vec<Range<usize>> {
-    let starts = (BLOCK..segment.len()).step_by(BLOCK).filter(|&at| segment[at..].starts_with(FRAME));
-    let payload = |at: usize| u32::from_le_bytes(segment[at + 8..at + 12].try_into().expect("four bytes")) as usize;
-    starts.map(|at| at..at + FRAME_HEADER + payload(at)).collect()
+/// Where the frames of a segment stand, padding excluded; those of an earlier life of its file are none.
+pub(crate) fn frames(segment: &[u8]) -> Vec<Range<usize>> {
+    let [uuid, number] = [&segment[16..32], &segment[32..40]];
+    let seed = crc32c_append(crc32c(uuid), number);
+    let u32_at = |at: usize| u32::from_le_bytes(segment[at..at + 4].try_into().expect("four bytes"));
+    let is_whole = |at: &usize| crc32c_append(seed, &segment[*at..*at + 60]) == u32_at(*at + 60);
+    let starts = (BLOCK..segment.len()).step_by(BLOCK).filter(|&at| segment[at..].starts_with(FRAME)).filter(is_whole);
+    starts.map(|at| at..at + FRAME_HEADER + u32_at(at + 8) as usize).collect()
 }
 
 /// A relay's directory as a kill left it.

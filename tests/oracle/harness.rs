@@ -24,6 +24,7 @@ use crate::ledger::Ledger;
 use crate::ledger::Totals;
 use crate::mounts;
 use crate::producer::Mode;
+use crate::producer::NO_END;
 use crate::producer::Orders;
 use crate::producer::Producer;
 use crate::support::PATIENCE;
@@ -227,6 +228,7 @@ impl Oracle {
             ledger: self.ledger.clone(),
             orders: self.orders.clone(),
             payload_bytes_max: PAYLOAD_BYTES_MAX,
+            patience: NO_END,
         }
     }
 
@@ -241,7 +243,7 @@ impl Oracle {
     /// Sends new lines on one connection, has them confirmed, and gives their numbers.
     #[track_caller]
     pub(crate) fn send(&mut self, count: usize, payload_bytes_max: usize) -> Vec<u64> {
-        let producer = self.producer(Mode::Close);
+        let producer = Producer { patience: PATIENCE, ..self.producer(Mode::Close) };
         let ids = self.ledger.draw(producer.number, count, payload_bytes_max);
         let address = self.relay().address_of("close");
         assert!(producer.send_once(address, &ids), "the relay confirms:\n{}", self.relay().log_text());

@@ -164,6 +164,17 @@ impl Ledger {
         }
     }
 
+    /// Takes a document as it was found among the dead letters.
+    pub(crate) fn found(&self, document: &Value) {
+        let said = document["message"].as_str().unwrap_or_default();
+        let id = id_of(said.as_bytes()).filter(|&id| is_letter(id) && said == letter(id).trim_end_matches('\n'));
+        let mut books = self.lock();
+        match id {
+            Some(id) => books.arrived(id, String::new()),
+            None => books.complain(format!("no dead letter of ours: {document}")),
+        }
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         self.lock().totals
     }
@@ -180,13 +191,20 @@ impl Ledger {
         ids.iter().filter(|id| books.lines[id].copies > 0).count()
     }
 
+    /// What is confirmed and has not arrived, in order.
+    pub(crate) fn missing(&self) -> Vec<u64> {
+        let books = self.lock();
+        let missing = books.lines.iter().filter(|(_, line)| line.confirmed && line.copies == 0);
+        let mut missing: Vec<u64> = missing.map(|(&id, _)| id).collect();
+        missing.sort_unstable();
+        missing
+    }
+
     /// What is wrong with what arrived, and which confirmed lines did not; empty where all is well.
     pub(crate) fn complaints(&self) -> Vec<String> {
+        let missing = self.missing();
         let books = self.lock();
         let mut complaints = books.complaints.clone();
-        let mut missing: Vec<u64> =
-            books.lines.iter().filter(|(_, line)| line.confirmed && line.copies == 0).map(|(&id, _)| id).collect();
-        missing.sort_unstable();
         assert_eq!(missing.len() as u64, books.totals.missing, "the books agree with themselves");
         if let [first, ..] = missing[..] {
             let (count, confirmed) = (missing.len(), books.totals.confirmed);
@@ -251,6 +269,16 @@ pub(crate) fn line(id: u64) -> String {
         payload.len(),
         url(&payload),
     )
+}
+
+/// Where rejects are sent, three of four lines are one.
+pub(crate) fn is_letter(id: u64) -> bool {
+    !id.is_multiple_of(4)
+}
+
+/// The line of this number that no parser takes, newline included.
+pub(crate) fn letter(id: u64) -> String {
+    format!("https 2026-03-01T10:20:30.123456Z Root=1-65f00000-{id:024x} {}\n", payload(id))
 }
 
 fn url(payload: &str) -> String {

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use serde_json::Value;
 
@@ -44,6 +45,8 @@ pub(crate) enum Mode {
     Close,
     /// The relay counts what it has stored.
     Line,
+    /// As `Close`, and most lines are such that no parser takes them.
+    Letters,
 }
 
 impl Mode {
@@ -53,6 +56,7 @@ impl Mode {
             Self::Raw | Self::RawTrusted => "in",
             Self::Close => "close",
             Self::Line => "line",
+            Self::Letters => "letters",
         }
     }
 }
@@ -95,7 +99,12 @@ pub(crate) struct Producer {
     pub(crate) orders: Arc<Orders>,
     /// Longest payload it draws.
     pub(crate) payload_bytes_max: usize,
+    /// How long it waits for one connection to be confirmed.
+    pub(crate) patience: Duration,
 }
+
+/// A producer that a full relay holds back waits for as long as that lasts; the one who waits for the producer has a bound.
+pub(crate) const NO_END: Duration = Duration::from_secs(86_400);
 
 impl Producer {
     /// Sends until it is told that it is enough and everything is confirmed, or to abandon it.
@@ -119,8 +128,8 @@ impl Producer {
     /// Sends lines on a connection of their own and says whether they are confirmed now.
     pub(crate) fn send_once(&self, address: SocketAddr, ids: &[u64]) -> bool {
         let sent = || {
-            let mut wire = Wire::connect(address, &self.orders)?;
-            wire.write(&text(ids))?;
+            let mut wire = Wire::connect(address, &self.orders, self.patience)?;
+            wire.write(&self.text(ids))?;
             wire.confirmed_by_end()
         };
         let confirmed = sent().is_ok() && self.mode != Mode::Raw;
@@ -146,7 +155,7 @@ impl Producer {
 
     fn line_by_line(&mut self, address: SocketAddr, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
         let orders = self.orders.clone();
-        let mut wire = Wire::connect(address, &orders)?;
+        let mut wire = Wire::connect(address, &orders, self.patience)?;
         wire.stream.set_nonblocking(true)?;
         let (mut outgoing, mut incoming) = (Vec::new(), Vec::new());
         // Lines of this connection; `unconfirmed` begins with those that are sent and not confirmed.
@@ -188,6 +197,12 @@ impl Producer {
         }
     }
 
+    /// The lines of these numbers.
+    fn text(&self, ids: &[u64]) -> Vec<u8> {
+        let line = |&id| if self.mode == Mode::Letters && ledger::is_letter(id) { ledger::letter(id) } else { ledger::line(id) };
+        ids.iter().flat_map(|id| line(id).into_bytes()).collect()
+    }
+
     /// Waits for a moment, so that a run has many moments and not only bytes.
     fn rest(&mut self) {
         let most = *self.orders.pause.lock().expect("nobody panics holding it");
@@ -196,19 +211,15 @@ impl Producer {
     }
 }
 
-/// The lines of these numbers.
-fn text(ids: &[u64]) -> Vec<u8> {
-    ids.iter().flat_map(|&id| ledger::line(id).into_bytes()).collect()
-}
-
 /// A connection that may be held back for long, and is left when the producer is told to.
 struct Wire<'o> {
     stream: TcpStream,
     orders: &'o Orders,
+    deadline: Instant,
 }
 
 impl<'o> Wire<'o> {
-    fn connect(address: SocketAddr, orders: &'o Orders) -> io::Result<Self> {
+    fn connect(address: SocketAddr, orders: &'o Orders, patience: Duration) -> io::Result<Self> {
         const OPENING: Duration = Duration::from_secs(1);
         /// How often a blocked call looks up.
         const BLOCKED: Duration = Duration::from_millis(50);
@@ -216,7 +227,7 @@ impl<'o> Wire<'o> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(BLOCKED))?;
         stream.set_write_timeout(Some(BLOCKED))?;
-        Ok(Self { stream, orders })
+        Ok(Self { stream, orders, deadline: Instant::now() + patience })
     }
 
     /// Writes it all, however long the relay does not read.
@@ -242,7 +253,7 @@ impl<'o> Wire<'o> {
     fn patiently(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>) -> io::Result<usize> {
         loop {
             match call(&mut self.stream) {
-                Err(error) if is_not_yet(&error) && !self.orders.is_abandoned() => {}
+                Err(error) if is_not_yet(&error) && !self.orders.is_abandoned() && Instant::now() < self.deadline => {}
                 done => return done,
             }
         }

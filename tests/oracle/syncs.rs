@@ -11,6 +11,8 @@ use crate::harness::Oracle;
 use crate::mounts::run;
 use crate::mounts::skipped;
 use crate::producer::Mode;
+use crate::producer::Producer;
+use crate::support::PATIENCE;
 use crate::support::relay::Setup;
 
 /// What strace has seen of a relay.
@@ -58,7 +60,7 @@ fn a_failed_sync_confirms_nothing(error: &str) {
     // A start syncs a few times, each by the thread that starts; most of the others are the writer's.
     let nth = AT_START + oracle.draw.below(6);
     assert!(oracle.start_as(|setup| trace.failing(setup, "fdatasync", error, &nth.to_string())));
-    let producer = oracle.producer(Mode::Close);
+    let producer = Producer { patience: PATIENCE, ..oracle.producer(Mode::Close) };
     let address = oracle.relay().address_of("close");
     let mut confirmed_then = true;
     while trace.failure().is_none() {

@@ -408,9 +408,9 @@ impl Relay {
             let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
             let states = threads.map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
             // A thread that waits for the disk halts before it returns from the kernel.
-            let halted =
+            let has_halted =
                 |stat: Option<String>| stat.is_some_and(|stat| [") T", ") t", ") D"].iter().any(|state| stat.contains(state)));
-            states.map(halted).all(|halted| halted).then_some(())
+            states.into_iter().all(has_halted).then_some(())
         };
         wait_for(is_halted, || "the relay is not halted".to_owned());
     }
