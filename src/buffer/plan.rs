@@ -64,6 +64,11 @@ impl DiskPlan {
         (self.bytes_max / 32).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) / BLOCK * BLOCK
     }
 
+    /// Bytes of memory that entries may take in front of the writer, and behind it.
+    pub(super) fn memory_parts(&self) -> (u64, u64) {
+        (self.memory_bytes_max / QUEUE_PART, self.memory_bytes_max / 8 * WINDOW_EIGHTHS)
+    }
+
     /// Bytes of documents an entry can have: what one frame, and a reader's memory, must take.
     pub fn entry_bytes_max(bytes_max: u64) -> u64 {
         (bytes_max / 8).min(ENTRY_BYTES_MAX)
@@ -77,8 +82,12 @@ const ENTRY_BYTES_MAX: u64 = 16 << 20;
 /// Bytes after which a group takes no further entry: at 4 ms a sync that is 1 GB/s, and a reader holds one group in memory.
 pub(super) const GROUP_BYTES_MAX: u64 = 4 << 20;
 
-/// The part of the memory that each side of the writer may take: one in so many bytes.
-pub(super) const MEMORY_PART: u64 = 4;
+/// The part of the memory that may wait for the writer, one in so many bytes. Two groups are enough to keep it busy.
+const QUEUE_PART: u64 = 8;
+
+/// The part that is kept behind it, in eighths: a sink that is briefly behind finds its entries there and reads no disk. What is
+/// left is for reads and for sinks.
+const WINDOW_EIGHTHS: u64 = 3;
 
 /// What becomes of new entries when the buffer is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,19 +20,31 @@ pub const QUARANTINE_BYTES_MAX: u64 = 16 << 20;
 
 const COPY_BYTES: usize = 256 * 1024;
 
-/// Copies a range of a segment, as far as there is room for it; says whether it was copied now.
+/// Bytes that are kept there.
+///
+/// # Errors
+/// What the disk says.
+pub fn held_bytes(disk: &dyn Disk) -> io::Result<u64> {
+    let is_there = disk.list()?.iter().any(|item| item.name == QUARANTINE && item.bytes.is_none());
+    if !is_there {
+        return Ok(0);
+    }
+    Ok(disk.directory(QUARANTINE)?.list()?.iter().filter_map(|item| item.bytes).sum())
+}
+
+/// Copies a range of a segment, as far as there is room for it; says how many bytes were copied now.
 ///
 /// # Errors
 /// What the disk says; the range is lost to nobody by that.
-pub fn set_aside(disk: &dyn Disk, file: &dyn DiskFile, number: u64, at: u64, bytes: u64) -> io::Result<bool> {
+pub fn set_aside(disk: &dyn Disk, file: &dyn DiskFile, number: u64, at: u64, bytes: u64) -> io::Result<u64> {
     let folder = disk.directory(QUARANTINE)?;
     let held: u64 = folder.list()?.iter().filter_map(|item| item.bytes).sum();
     if held + bytes > QUARANTINE_BYTES_MAX {
-        return Ok(false);
+        return Ok(0);
     }
     let copy = match folder.create(&format!("{}-at-{at}", segment_name(number))) {
         Ok(copy) => copy,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(0),
         Err(error) => return Err(error),
     };
     let mut chunk = vec![0; COPY_BYTES];
@@ -46,5 +58,5 @@ pub fn set_aside(disk: &dyn Disk, file: &dyn DiskFile, number: u64, at: u64, byt
         write_all(&*copy, &mut [IoSlice::new(&chunk[..read])], done)?;
         done += read as u64;
     }
-    Ok(true)
+    Ok(done)
 }

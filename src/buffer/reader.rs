@@ -176,7 +176,8 @@ impl Reader {
     fn set_aside(&mut self) {
         let Some(place) = &mut self.place else { return };
         if let Some((at, bytes)) = place.damage.take() {
-            let _ = set_aside(&*self.disk, &**place.walk.file(), place.number, at, bytes);
+            let copied = set_aside(&*self.disk, &**place.walk.file(), place.number, at, bytes);
+            self.segments.quarantined(copied.unwrap_or(0));
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::buffer::marks::CHECKPOINT;
 use crate::buffer::marks::MarksFile;
 use crate::buffer::marks::Slots;
 use crate::buffer::quarantine::QUARANTINE;
+use crate::buffer::quarantine::held_bytes;
 use crate::buffer::segments::Segments;
 use ending::find_end;
 use ending::read_tail;
@@ -178,7 +179,8 @@ impl Log {
         end.cut_off(&*disk, recovered.lost_events > 0).map_err(failed("cut the end of the log"))?;
         let epoch = known.map_or(0, |checkpoint| checkpoint.epoch);
         let marks_file = MarksFile::open(&*disk, survey.has_checkpoint_file, epoch).map_err(failed("write the checkpoint"))?;
-        let segments = Segments::new(end.segments, end.next);
+        let quarantined = held_bytes(&*disk).map_err(failed("list the quarantine"))?;
+        let segments = Segments::new(end.segments, end.next, quarantined);
         let groups = read_tail(&*disk, &survey.uuid, &names, &end.tail).map_err(failed("read the last segment"))?;
         let parts = Parts {
             disk: disk.clone(),

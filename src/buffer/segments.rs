@@ -5,6 +5,8 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::buffer::format::Point;
 
@@ -25,6 +27,8 @@ pub struct Segment {
 #[derive(Debug)]
 pub struct Segments {
     state: Mutex<State>,
+    /// Bytes that were copied to the quarantine.
+    quarantined: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -35,8 +39,17 @@ struct State {
 
 impl Segments {
     /// These segments, oldest first, with what is committed ending there.
-    pub fn new(list: VecDeque<Segment>, end: Point) -> Self {
-        Self { state: Mutex::new(State { list, end }) }
+    pub fn new(list: VecDeque<Segment>, end: Point, quarantined: u64) -> Self {
+        Self { state: Mutex::new(State { list, end }), quarantined: AtomicU64::new(quarantined) }
+    }
+
+    /// Bytes in the quarantine.
+    pub fn quarantined_bytes(&self) -> u64 {
+        self.quarantined.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn quarantined(&self, bytes: u64) {
+        self.quarantined.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The place behind the last committed entry.

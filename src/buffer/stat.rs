@@ -1,5 +1,7 @@
 //! How a buffer is at one moment, in figures and in a word.
 
+use std::time::Duration;
+
 use crate::batch::Micros;
 use crate::buffer::log::Durability;
 use crate::buffer::log::Full;
@@ -83,6 +85,10 @@ pub struct DiskStat {
     pub segments: u64,
     /// Events that were damaged or missing.
     pub lost_events: u64,
+    /// Bytes in the quarantine.
+    pub quarantined_bytes: u64,
+    /// What the last group took to be written and made durable.
+    pub commit_took: Duration,
 }
 
 /// What one sink has left and has done. `events + events_acked + events_lost` is always `events_restored` and the buffer's

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::sync::Semaphore;
@@ -99,6 +100,7 @@ struct State {
     /// Nothing more is committed, whatever is in the queue.
     given_up: bool,
     file_bytes: u64,
+    commit_took: Duration,
 }
 
 #[derive(Debug)]
@@ -163,6 +165,7 @@ impl Store {
             finish: false,
             given_up: false,
             file_bytes: 0,
+            commit_took: Duration::ZERO,
         };
         let queue_bytes_max = usize::try_from(limits.queue_bytes_max).expect("it is part of memory");
         Self {
@@ -324,6 +327,8 @@ impl Store {
                 file_bytes: state.file_bytes,
                 segments,
                 lost_events: state.lost_events,
+                quarantined_bytes: self.segments.quarantined_bytes(),
+                commit_took: state.commit_took,
             }),
         }
     }

@@ -127,10 +127,11 @@ impl Writer {
             let start = self.log.end();
             let full = match self.log.commit(&self.group) {
                 Ok(committed) => {
-                    observe(Wrote::Group { disk_bytes: committed.disk_bytes, took: begun.elapsed() });
+                    let took = begun.elapsed();
+                    observe(Wrote::Group { disk_bytes: committed.disk_bytes, took });
                     let file_bytes = self.log.file_bytes();
                     let places = places(&self.group, start, &self.names);
-                    self.store.committed(&mut self.group, places.into_iter(), file_bytes);
+                    self.store.committed(&mut self.group, places.into_iter(), file_bytes, took);
                     return Ok(true);
                 }
                 Err(CommitError::Failed(error)) => return Err(error.into()),

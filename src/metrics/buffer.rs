@@ -2,6 +2,8 @@
 //!
 //! Levels are copied when somebody asks; what single writes took is observed by whoever runs the writer.
 
+use std::time::Duration;
+
 use prometheus::Histogram;
 use prometheus::HistogramOpts;
 use prometheus::IntCounter;
@@ -25,7 +27,7 @@ use crate::buffer::writer::Wrote;
 pub(super) struct BufferFamilies {
     appended: IntCounter,
     lost: IntCounter,
-    levels: [IntGauge; 9],
+    levels: [IntGauge; 10],
     condition: IntGaugeVec,
     durability: IntGaugeVec,
     letters: [IntGauge; 3],
@@ -51,6 +53,7 @@ impl BufferFamilies {
                 gauge("buffer_window_bytes", "Bytes of written events that are still in memory for sinks that keep up"),
                 gauge("buffer_file_bytes", "Bytes of the buffer's files, room made ahead of need included"),
                 gauge("buffer_segments", "Files that hold events"),
+                gauge("buffer_quarantine_bytes", "Damaged bytes that were copied to the quarantine"),
             ],
             condition: gauges(registry, "buffer_condition", "How the buffer is: 1 for the condition it is in", &["condition"]),
             durability: gauges(
@@ -81,6 +84,7 @@ impl BufferFamilies {
             disk.window_bytes,
             disk.file_bytes,
             disk.segments,
+            disk.quarantined_bytes,
         ];
         set(&self.levels, levels);
         for condition in CONDITIONS {
@@ -104,6 +108,8 @@ const NO_DISK: DiskStat = DiskStat {
     file_bytes: 0,
     segments: 0,
     lost_events: 0,
+    quarantined_bytes: 0,
+    commit_took: Duration::ZERO,
 };
 
 fn set<const N: usize>(gauges: &[IntGauge; N], values: [u64; N]) {

@@ -58,6 +58,8 @@ impl Overview {
                 "events": figures.buffer.events,
                 "oldest_age_seconds": figures.buffer_oldest_seconds,
                 "lost_events": figures.buffer.disk.map_or(0, |disk| disk.lost_events),
+                "quarantine_bytes": figures.buffer.disk.map_or(0, |disk| disk.quarantined_bytes),
+                "last_commit_seconds": figures.buffer.disk.map(|disk| disk.commit_took.as_secs_f64()),
             },
             "dead_letters": figures.letters.as_ref().map(|letters| {
                 json!({

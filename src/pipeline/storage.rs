@@ -79,7 +79,7 @@ fn open(plan: &DiskPlan, sources: &[String], sinks: &[String]) -> Result<OnDisk,
 fn say_what_was_found(plan: &DiskPlan, sinks: &[String], recovered: &Recovered, took: Duration) {
     let path = plan.path.display();
     let Recovered { segments, torn_tail, carried_events, .. } = *recovered;
-    let (durability, milliseconds) = (plan.durability.label(), took.as_millis());
+    let (durability, milliseconds) = (plan.durability.label(), u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     tracing::info!(%path, durability, segments, torn_tail, carried_events, milliseconds, "the buffer is open");
     for sink in &recovered.added {
         tracing::info!(%sink, "this sink is new: it begins with the next event");

@@ -51,7 +51,13 @@ impl Store {
     }
 
     /// Makes a group visible, answers its senders and gives its room back.
-    pub(in crate::buffer) fn committed(&self, group: &mut Vec<Entry>, places: impl Iterator<Item = Point>, file_bytes: u64) {
+    pub(in crate::buffer) fn committed(
+        &self,
+        group: &mut Vec<Entry>,
+        places: impl Iterator<Item = Point>,
+        file_bytes: u64,
+        took: Duration,
+    ) {
         let mut room = 0;
         let mut answers = Vec::new();
         let mut state = self.lock();
@@ -84,6 +90,7 @@ impl Store {
         }
         state.condition = Condition::Working;
         state.file_bytes = file_bytes;
+        state.commit_took = took;
         let freed = trim(&mut state, self.limits.window_bytes_max);
         self.wake(&mut state);
         drop(state);
