@@ -202,7 +202,13 @@ impl Oracle {
     /// Waits until the relay has ended by itself.
     #[track_caller]
     pub(crate) fn ends(&mut self) -> Ended {
-        let ended = self.relay.take().expect("one runs").ended_after(STOPPED);
+        self.ends_within(STOPPED)
+    }
+
+    /// The same with a patience of one's own.
+    #[track_caller]
+    pub(crate) fn ends_within(&mut self, patience: Duration) -> Ended {
+        let ended = self.relay.take().expect("one runs").ended_after(patience);
         self.tell(Vec::new());
         ended
     }

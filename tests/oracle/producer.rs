@@ -117,22 +117,19 @@ impl Producer {
             };
             // Whatever ends a connection is one thing only here: nothing more is confirmed on it.
             let _ = self.connection(address, &mut unconfirmed);
-            if self.mode == Mode::Raw {
-                // Such a sender knows nothing of what it might repeat.
-                unconfirmed.clear();
-            }
             self.rest();
         }
     }
 
     /// Sends lines on a connection of their own and says whether they are confirmed now.
     pub(crate) fn send_once(&self, address: SocketAddr, ids: &[u64]) -> bool {
-        let sent = || {
-            let mut wire = Wire::connect(address, &self.orders, self.patience)?;
-            wire.write(&self.text(ids))?;
-            wire.confirmed_by_end()
-        };
-        let confirmed = sent().is_ok() && self.mode != Mode::Raw;
+        let orders = self.orders.clone();
+        Wire::connect(address, &orders, self.patience).is_ok_and(|mut wire| self.send(&mut wire, ids))
+    }
+
+    fn send(&self, wire: &mut Wire<'_>, ids: &[u64]) -> bool {
+        let sent = wire.write(&self.text(ids)).and_then(|()| wire.confirmed_by_end());
+        let confirmed = sent.is_ok() && self.mode != Mode::Raw;
         if confirmed {
             self.ledger.confirm(ids.iter().copied());
         }
@@ -140,22 +137,24 @@ impl Producer {
     }
 
     fn connection(&mut self, address: SocketAddr, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
+        let orders = self.orders.clone();
+        let mut wire = Wire::connect(address, &orders, self.patience)?;
         if self.mode == Mode::Line {
-            return self.line_by_line(address, unconfirmed);
+            return self.line_by_line(wire, unconfirmed);
         }
         if unconfirmed.is_empty() {
             let count = 1 + self.draw.below(LINES);
             unconfirmed.extend(self.ledger.draw(self.number, count, self.payload_bytes_max));
         }
-        if self.send_once(address, unconfirmed.make_contiguous()) {
+        // Whoever sends without confirmations knows nothing of what might be repeated.
+        if self.send(&mut wire, unconfirmed.make_contiguous()) || self.mode == Mode::Raw {
             unconfirmed.clear();
         }
         Ok(())
     }
 
-    fn line_by_line(&mut self, address: SocketAddr, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
+    fn line_by_line(&mut self, mut wire: Wire<'_>, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
         let orders = self.orders.clone();
-        let mut wire = Wire::connect(address, &orders, self.patience)?;
         wire.stream.set_nonblocking(true)?;
         let (mut outgoing, mut incoming) = (Vec::new(), Vec::new());
         // Lines of this connection; `unconfirmed` begins with those that are sent and not confirmed.

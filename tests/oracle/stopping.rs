@@ -54,6 +54,26 @@ fn a_stop_without_sinks_waits_for_nobody_and_keeps_the_backlog() {
     assert_eq!((totals.delivered, totals.duplicates), (501, 0), "nothing was ever sent before");
 }
 
+/// The sum of what the relay gives senders, sinks and its disk when each of them is stuck.
+const STUCK: Duration = Duration::from_secs(14);
+
+#[test]
+#[ignore = "12 s: senders that are held back cannot close"]
+fn long_a_stop_with_a_full_buffer_keeps_what_is_stored() {
+    let mut oracle = Oracle::new("SIGTERM, buffer full").with(|setup| setup.buffer("16MiB"));
+    oracle.start();
+    oracle.pause(Duration::ZERO);
+    oracle.produce(&[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line]);
+    let full = oracle.until_held_back();
+    oracle.seen(full.in_flight() > 0);
+    oracle.relay().terminate();
+    // Lines that were read and found no room are nobody's: their senders have no confirmation, and the status says so.
+    let ended = oracle.ends_within(STUCK);
+    assert!(matches!(ended.status, Some(0 | 3)), "{:?}: {}", ended.status, ended.log_text);
+    oracle.cycles += 1;
+    oracle.finish();
+}
+
 #[test]
 fn a_second_signal_ends_a_stop_at_once_and_keeps_the_backlog() {
     let mut oracle = Oracle::new("SIGTERM twice");
