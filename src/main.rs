@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use elbow::cli::args;
 use elbow::cli::args::Command;
+use elbow::cli::buffer;
 use elbow::cli::check;
 use elbow::cli::parse;
 use elbow::cli::run;
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
         Command::Run(command) => run::run(&command),
         Command::Parse(command) => parse::parse(&command),
         Command::Mapping(schema) => schema::mapping(schema, &mut io::stdout().lock()),
+        Command::Buffer(command) => ExitCode::from(buffer::buffer(&command, &mut io::stdout().lock(), &mut io::stderr().lock())),
         Command::Check(command) => match check::check(&command, &mut io::stdout().lock(), &mut io::stderr().lock()) {
             Ok(status) => ExitCode::from(status),
             Err(_) => ExitCode::FAILURE,

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 
+use elbow::buffer::format::segment_name;
 use elbow::config;
 use elbow::config::Text;
 use elbow::config::overrides::Overrides;
@@ -86,6 +87,43 @@ fn the_readme_shows_what_commands_print() {
         }
     }
     assert!(ran > 2, "there are commands in the README");
+}
+
+#[test]
+fn the_page_on_the_buffer_shows_what_commands_print_and_draws_every_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/buffer-v1");
+    for name in ["data", "damaged"] {
+        let to = folder.path().join(name).join("buffer");
+        fs::create_dir_all(&to).expect("it can be made");
+        for file in fs::read_dir(&golden).expect("the golden buffer").map(|file| file.expect("a file")) {
+            let mut bytes = fs::read(file.path()).expect("it can be read");
+            if name == "damaged" && file.file_name() == *segment_name(2) {
+                // In the payload of its second frame.
+                bytes[8292] ^= 1;
+            }
+            fs::write(to.join(file.file_name()), bytes).expect("it can be written");
+        }
+    }
+    let page = page("docs/buffer.md");
+    let mut ran = 0;
+    for block in blocks(&page).into_iter().filter(|block| block.info == "console") {
+        let (command, shown) = block.text.split_once('\n').expect("a command");
+        let words = command.strip_prefix("$ elbow ").expect("an elbow command").split(' ');
+        let output = elbow().args(words).current_dir(&folder).output().expect("it runs");
+        let printed = [output.stdout, output.stderr].concat();
+        assert_eq!(String::from_utf8(printed).expect("text"), shown, "{command}");
+        ran += 1;
+    }
+    assert!(ran > 4, "there are commands in docs/buffer.md");
+    let module = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/buffer/format.rs")).expect("it is there");
+    let comment: String = module
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line)))
+        .collect();
+    let drawn = |text: &str| blocks(text).into_iter().find(|block| block.info == "text").expect("a drawing").text;
+    assert_eq!(drawn(&page), drawn(&comment), "docs/buffer.md on the left, src/buffer/format.rs on the right");
 }
 
 /// The rows of all tables of so many columns below each heading, cells without their backticks.

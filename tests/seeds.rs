@@ -2,14 +2,25 @@
 //!
 //! It says nothing about inputs nobody has found yet: those are looked for with `cargo fuzz`.
 
+#[path = "../fuzz/checks/checkpoint.rs"]
+mod checkpoint;
+#[path = "../fuzz/checks/disk.rs"]
+mod disk;
 #[path = "../fuzz/checks/formats.rs"]
 mod formats;
 #[path = "../fuzz/checks/json.rs"]
 mod json;
 #[path = "../fuzz/checks/lines.rs"]
 mod lines;
+#[allow(dead_code, reason = "each user has its part")]
+#[path = "support/buffer.rs"]
+mod made;
+#[path = "../fuzz/checks/opened.rs"]
+mod opened;
 #[path = "../fuzz/checks/redact.rs"]
 mod redact;
+#[path = "../fuzz/checks/segment.rs"]
+mod segment;
 #[path = "../fuzz/checks/tokens.rs"]
 mod tokens;
 #[path = "support/tree.rs"]
@@ -62,4 +73,14 @@ fn json_is_taken_where_it_is_json_and_kept() {
 #[test]
 fn secrets_are_found_once() {
     check("redact", redact::check);
+}
+
+#[test]
+fn a_segment_of_any_bytes_is_survived() {
+    check("segment", segment::check);
+}
+
+#[test]
+fn a_checkpoint_of_any_bytes_is_survived() {
+    check("checkpoint", checkpoint::check);
 }

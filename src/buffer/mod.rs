@@ -20,6 +20,7 @@ pub mod commit;
 pub mod disk;
 pub mod format;
 pub mod frame;
+pub mod inspect;
 pub mod log;
 pub mod marks;
 mod memory;

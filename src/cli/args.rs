@@ -3,6 +3,8 @@
 //! clap knows words and help texts; what a value means is decided where the file's values are, so that a mistake in a flag
 //! reads like one in the file. Flags win over `ELBOW_*` variables, those over the file.
 
+mod buffer;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -18,6 +20,11 @@ use clap::builder::TypedValueParser;
 use clap::parser::ValueSource;
 use tracing::Level;
 
+use crate::cli::args::buffer::BUFFER_EXAMPLES;
+pub use crate::cli::args::buffer::Buffer;
+pub use crate::cli::args::buffer::BufferAction;
+pub use crate::cli::args::buffer::Dump;
+use crate::cli::args::buffer::TypedBuffer;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
@@ -37,6 +44,8 @@ pub enum Command {
     Parse(Parse),
     /// Print the index template of a schema.
     Mapping(Schema),
+    /// Look into a buffer on disk.
+    Buffer(Buffer),
 }
 
 /// Running the relay.
@@ -115,6 +124,7 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
             let overrides = given.overrides(inner);
             Command::Check(Check { config: given.config, overrides })
         }
+        Some(TypedCommand::Buffer { command }) => Command::Buffer(command.decide()),
         Some(TypedCommand::Schema(schema)) => Command::Mapping(schema.mapping),
         Some(TypedCommand::Parse(parse)) => Command::Parse(Parse {
             format: parse.format,
@@ -163,6 +173,14 @@ enum TypedCommand {
     ///
     /// With --mapping, the index template that Elasticsearch and OpenSearch take for documents of a schema.
     Schema(TypedSchema),
+    /// Look into a buffer on disk; changes nothing
+    ///
+    /// Works on the data directory of a relay that is stopped, that runs, or that cannot start, and needs no configuration.
+    #[command(after_help = BUFFER_EXAMPLES)]
+    Buffer {
+        #[command(subcommand)]
+        command: TypedBuffer,
+    },
 }
 
 #[derive(Debug, Args)]

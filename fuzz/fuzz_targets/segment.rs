@@ -1,0 +1,17 @@
+//! libFuzzer's way into `checks/segment.rs`, which says what must hold.
+
+#![no_main]
+
+#[path = "../checks/disk.rs"]
+mod disk;
+#[allow(dead_code, reason = "each user has its part")]
+#[path = "../../tests/support/buffer.rs"]
+mod made;
+#[path = "../checks/opened.rs"]
+mod opened;
+#[path = "../checks/segment.rs"]
+mod segment;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| segment::check(input));
