@@ -17,9 +17,10 @@ use crc32c::crc32c_append;
 
 use crate::harness::Oracle;
 use crate::ledger::Totals;
+use crate::ledger::is_json;
 
 /// Copies worked on at once.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 6;
 
 const BLOCK: usize = 4096;
 
@@ -59,14 +60,19 @@ struct Killed {
     frames: Vec<Range<usize>>,
 }
 
-/// A directory with a few frames of many lines and a last one of `count` short lines.
-fn killed(fault: &'static str, count: usize) -> Killed {
+/// A directory with a few frames of many lines and a last one of one short line.
+fn killed(fault: &'static str) -> Killed {
     let mut oracle = Oracle::new(fault);
     oracle.start();
     for _ in 0..3 {
         oracle.send(20, 2_000);
     }
-    let last = oracle.send(count, 100);
+    let last = loop {
+        let ids = oracle.send(1, 100);
+        if is_json(ids[0]) {
+            break ids;
+        }
+    };
     oracle.kill();
     let (segment, frames) = segments(&oracle.buffer())
         .into_iter()
@@ -121,7 +127,7 @@ fn spread(range: Range<usize>, count: usize) -> Vec<usize> {
 }
 
 fn torn_tails(fault: &'static str, places: impl FnOnce(Range<usize>) -> Vec<usize>) {
-    let killed = killed(fault, 1);
+    let killed = killed(fault);
     let last = killed.frames.last().expect("there are frames").clone();
     let (segment, lost) = (killed.segment.clone(), killed.last.clone());
     killed.try_each(&lost, &places(last), |buffer, &at| {
@@ -161,7 +167,7 @@ enum Behind {
 
 #[test]
 fn zeros_garbage_and_old_frames_behind_the_tail_are_no_entries() {
-    let killed = killed("behind the tail", 3);
+    let killed = killed("behind the tail");
     let (segment, frames) = (killed.segment.clone(), killed.frames.clone());
     let all = [Behind::Zeros, Behind::Garbage, Behind::EarlierFrame, Behind::HalfAFrame, Behind::EndlessFrame];
     killed.try_each(&[], &all, |buffer, &behind| {

@@ -248,7 +248,7 @@ impl Books {
 }
 
 /// Every second line is JSON, the others are ALB lines.
-fn is_json(id: u64) -> bool {
+pub(crate) fn is_json(id: u64) -> bool {
     id.is_multiple_of(2)
 }
 
