@@ -253,8 +253,31 @@ fn a_segment_that_is_gone_is_a_gap_counted_to_the_event() {
         sent.extend(oracle.send(400, 60_000));
     }
     oracle.kill();
-    let segments = segments(&oracle.buffer());
-    fs::remove_file(&segments[1]).expect("it is there");
+    fs::remove_file(&segments(&oracle.buffer())[1]).expect("it is there");
+    one_gap(oracle, &sent);
+}
+
+#[test]
+fn a_frame_that_is_damaged_is_a_gap_counted_to_the_event() {
+    // In the header's marker, in its CRC, and in the payload.
+    for at in [3, 62, FRAME_HEADER + 1_000] {
+        let mut oracle = Oracle::new("frame damaged");
+        oracle.start();
+        let sent: Vec<u64> = (0..6).flat_map(|_| oracle.send(20, 2_000)).collect();
+        oracle.kill();
+        let path = segments(&oracle.buffer()).remove(0);
+        let segment = fs::read(&path).expect("readable");
+        let frames = frames(&segment);
+        assert!(frames.len() > 4, "there are some before it and some behind it: {frames:?}");
+        let at = frames[2].start + at;
+        let file = File::options().write(true).open(&path).expect("it is there");
+        file.write_all_at(&[!segment[at]], at as u64).expect("it is there");
+        one_gap(oracle, &sent);
+    }
+}
+
+/// Starts a relay on what is there, and finds one gap in what was sent, counted to the event.
+fn one_gap(mut oracle: Oracle, sent: &[u64]) {
     oracle.start();
     oracle.seen(true);
     oracle.cycles += 1;
@@ -264,7 +287,9 @@ fn a_segment_that_is_gone_is_a_gap_counted_to_the_event() {
     let behind = arrived.iter().rposition(|arrived| !arrived).expect("something is gone") + 1;
     assert!(gap > 0 && behind < sent.len(), "what is before and behind it is there: {gap}..{behind} of {}", sent.len());
     assert!(arrived[gap..behind].iter().all(|arrived| !arrived), "it is one gap");
-    assert_eq!(metrics.sum("sink_lost_events_total"), (behind - gap) as u64, "{metrics}");
+    for family in ["sink_lost_events_total", "buffer_lost_events_total"] {
+        assert_eq!(metrics.sum(family), (behind - gap) as u64, "{family}\n{metrics}");
+    }
     oracle.ledger.forgive(&sent[gap..behind]);
     oracle.finish();
 }

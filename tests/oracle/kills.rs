@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::harness::Oracle;
 use crate::producer::Mode;
 
-fn killed_again_and_again(fault: &'static str, kills: u64) {
-    let mut oracle = Oracle::new(fault).with_sink();
+fn killed_again_and_again(mut oracle: Oracle, kills: u64) {
+    oracle.sink.appear();
     oracle.start();
     oracle.produce(&[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line]);
     while oracle.cycles < kills {
@@ -40,11 +40,17 @@ fn killed_again_and_again(fault: &'static str, kills: u64) {
 
 #[test]
 fn what_is_confirmed_survives_kills() {
-    killed_again_and_again("SIGKILL", 5);
+    killed_again_and_again(Oracle::new("SIGKILL"), 5);
+}
+
+#[test]
+fn what_the_kernel_has_survives_kills() {
+    let oracle = Oracle::new("SIGKILL, durability os");
+    killed_again_and_again(oracle.with(|setup| setup.buffer_settings("durability = \"os\"")), 3);
 }
 
 #[test]
 #[ignore = "some minutes: 300 kills"]
 fn long_what_is_confirmed_survives_300_kills() {
-    killed_again_and_again("SIGKILL", 300);
+    killed_again_and_again(Oracle::new("SIGKILL"), 300);
 }

@@ -1,5 +1,9 @@
 //! No room: a full filesystem, a full buffer, a limit on the size of files. Senders wait; nothing is lost; it goes on by itself.
 
+use std::fs;
+use std::io::Write;
+use std::time::Duration;
+
 use rustix::process::Pid;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
@@ -17,7 +21,7 @@ const RESUMED: u64 = 2_000;
 
 /// Sends until nothing more is taken, makes room, and sees that it goes on.
 fn full(mut oracle: Oracle, make_room: impl FnOnce(&mut Oracle)) {
-    oracle.pause(std::time::Duration::ZERO);
+    oracle.pause(Duration::ZERO);
     oracle.produce(EVERY);
     let full = oracle.until_held_back();
     oracle.seen(full.in_flight() > 0);
@@ -32,9 +36,23 @@ fn full(mut oracle: Oracle, make_room: impl FnOnce(&mut Oracle)) {
 fn a_full_disk_holds_senders_back_until_the_sink_makes_room() {
     let Some(mount) = Mount::tmpfs("size=32m") else { return };
     let mut oracle = Oracle::at("disk full", &mount.path.join("data"))
-        .with(|setup| setup.buffer("64MiB").buffer_settings("min_free_bytes = \"1MiB\""));
+        .with(|setup| setup.buffer("64MiB").buffer_settings("min_free_bytes = 0"));
     oracle.start();
     full(oracle, |oracle| oracle.sink.appear());
+}
+
+#[test]
+fn a_disk_that_others_fill_holds_senders_back_until_they_make_room() {
+    let Some(mount) = Mount::tmpfs("size=32m") else { return };
+    let mut oracle = Oracle::at("disk filled by others", &mount.path.join("data"))
+        .with_sink()
+        .with(|setup| setup.buffer("64MiB").buffer_settings("min_free_bytes = 0"));
+    oracle.start();
+    let filler = mount.path.join("filler");
+    let mut file = fs::File::create(&filler).expect("there is room");
+    while file.write_all(&[0xff; 4096]).is_ok() {}
+    drop(file);
+    full(oracle, |_| fs::remove_file(&filler).expect("it is there"));
 }
 
 #[test]
