@@ -3,6 +3,8 @@
 //! It is driven by one thread and starts none; readers go over the same [`Segments`] without it. What it says is durable was
 //! synced before, and after a failed sync it is not used again. How a log is opened is in [`recovery`](crate::buffer::recovery).
 
+mod tail;
+
 use std::collections::VecDeque;
 use std::io;
 use std::io::IoSlice;
@@ -80,6 +82,8 @@ pub struct Log {
     number_next: u64,
     end: Point,
     durable: Point,
+    /// Frames of an earlier process that are not known to be durable, and that there was no room to copy yet.
+    tail: Vec<(Point, Vec<Entry>)>,
     marks_file: MarksFile,
     writer: FrameWriter,
     failed: bool,
@@ -101,8 +105,24 @@ impl Log {
     pub(super) fn new(plan: LogPlan, parts: Parts) -> Self {
         let Parts { disk, uuid, names, segments, number_next, end, durable, marks_file } = parts;
         let (segments, writer) = (Arc::new(segments), FrameWriter::default());
-        let (active, prepared, spare, failed) = (None, None, None, false);
-        Self { disk, plan, uuid, names, segments, active, prepared, spare, number_next, end, durable, marks_file, writer, failed }
+        let (active, prepared, spare, tail, failed) = (None, None, None, Vec::new(), false);
+        Self {
+            disk,
+            plan,
+            uuid,
+            names,
+            segments,
+            active,
+            prepared,
+            spare,
+            number_next,
+            end,
+            durable,
+            tail,
+            marks_file,
+            writer,
+            failed,
+        }
     }
 
     /// The segments, for whoever reads.
@@ -160,6 +180,8 @@ impl Log {
     pub fn commit(&mut self, entries: &[Entry]) -> Result<Committed, CommitError> {
         assert!(!self.failed, "a log that has failed is not used again");
         assert_eq!(entries.first().map(|entry| entry.seq.0), Some(self.end.seq), "entries follow one another");
+        // Whatever follows would say that what is before it is durable.
+        self.carry_over()?;
         self.make_room(frame_bytes(entries, &self.names))?;
         let active = self.active.as_mut().expect("room was made in it");
         if active.at == BLOCK {
@@ -210,29 +232,6 @@ impl Log {
         Ok(Committed { end, disk_bytes: bytes })
     }
 
-    /// Copies frames of unknown durability, read from the end of an earlier process's segment, and syncs them whatever the
-    /// plan says. New entries follow behind them in the same segment.
-    pub(super) fn carry_over(&mut self, groups: &[(Point, Vec<Entry>)]) -> Result<(), CommitError> {
-        let Some((first, _)) = groups.first() else { return Ok(()) };
-        let bytes = groups.iter().map(|(_, entries)| frame_bytes(entries, &self.names)).sum();
-        self.durable = *first;
-        self.make_room(bytes)?;
-        for (place, entries) in groups {
-            let header = self.write(entries, *place)?;
-            let active = self.active.as_mut().expect("a frame was written to it");
-            active.at += header.frame_bytes();
-            active.file_bytes = active.file_bytes.max(active.at);
-        }
-        let active = self.active.as_ref().expect("frames were written to it");
-        if let Err(source) = active.file.sync() {
-            return Err(self.error("sync a segment", true, source).into());
-        }
-        let Active { number, at, file_bytes, first, .. } = *active;
-        self.segments.push(Segment { number, first, limit: at, file_bytes });
-        self.durable = self.end;
-        Ok(())
-    }
-
     /// Sees to it that the active segment has room for a frame.
     fn make_room(&mut self, bytes: u64) -> Result<(), CommitError> {
         let full = |active: &Active| active.at > BLOCK && active.at + bytes > self.plan.segment_bytes;
@@ -275,12 +274,13 @@ impl Log {
         if self.prepared.is_some() {
             return Ok(());
         }
+        // Passed also where nothing comes of it: what cannot be removed again keeps its name.
         let number = self.number_next;
+        self.number_next += 1;
         let (file, file_bytes) = match self.spare.take() {
             Some(spare) => (self.reuse(spare, number)?, spare.file_bytes),
             None => (self.create(number)?, self.plan.segment_bytes),
         };
-        self.number_next += 1;
         let made = Active { number, file, at: BLOCK, file_bytes, first: self.end };
         let head = SegmentHeader { uuid: self.uuid, number, first: self.end }.encode();
         let written = write_all(&*made.file, &mut [IoSlice::new(&head)], 0);

@@ -59,15 +59,28 @@ pub struct MarksFile {
 }
 
 impl MarksFile {
-    /// Opens the file, or makes it with room for both slots. The next checkpoint is written behind this epoch.
+    /// Opens the file, or makes it with room for both slots. The next checkpoint is written behind the latest one.
     ///
     /// # Errors
     /// What the disk says.
-    pub fn open(disk: &dyn Disk, exists: bool, epoch: u64) -> io::Result<Self> {
+    pub fn open(disk: &dyn Disk, exists: bool, latest: Option<&Checkpoint>) -> io::Result<Self> {
+        let exists = match latest {
+            Some(_) => true,
+            // One without content is made anew: nobody knows whether its name is durable.
+            None if exists => {
+                disk.remove(CHECKPOINT)?;
+                false
+            }
+            None => false,
+        };
         let file = if exists { disk.open(CHECKPOINT)? } else { disk.create(CHECKPOINT)? };
         file.reserve(2 * SLOT as u64)?;
-        // Also where it exists: the slot that counts may be of a process that was killed before it was durable, and the next
-        // write goes over the other one.
+        let epoch = latest.map_or(0, |latest| latest.epoch);
+        if let Some(latest) = latest {
+            // The slot that counts may be of a process whose sync failed: then it is read, and taken for written, and is not on
+            // the disk. The next checkpoint goes over the other one, which is.
+            write_all(&*file, &mut [IoSlice::new(&latest.encode())], epoch % 2 * SLOT as u64)?;
+        }
         file.sync()?;
         if !exists {
             disk.sync_directory()?;

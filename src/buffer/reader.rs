@@ -95,10 +95,19 @@ impl Reader {
         loop {
             // Taken before the segment's limit, so that everything before it lies before that.
             let end = self.segments.end();
-            let Some((segment, at)) = self.segment(end)? else { return Ok(ReadOut::default()) };
+            let Some((segment, at)) = self.segment(end)? else { return Ok(self.missing_at_the_end(end)) };
             let place = self.place.as_mut().expect("it was just found");
             match place.walk.next(segment.limit)? {
                 Found::Frame { header, payload, .. } if header.end().seq > self.next.seq => {
+                    if header.first.seq > self.next.seq {
+                        // After an error it begins anew: the frame just read has been passed.
+                        let copies = self.copies(segment.number).inspect_err(|_| self.place = None)?;
+                        if let Some(copies) = copies {
+                            self.open(copies).inspect_err(|_| self.place = None)?;
+                            continue;
+                        }
+                    }
+                    let place = self.place.as_mut().expect("it is open");
                     let Ok(mut entries) = decode(&header, &payload, &self.names) else {
                         place.damage = Some((at, header.frame_bytes()));
                         continue;
@@ -131,6 +140,24 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// A later segment that begins with copies of what is missing here.
+    fn copies(&self, number: u64) -> io::Result<Option<Segment>> {
+        let mut after = self.segments.after(number);
+        while let Some(segment) = after {
+            let file = self.disk.open(&segment_name(segment.number))?;
+            let mut walk = Walk::new(file, Seed::new(&self.uuid, segment.number));
+            let Found::Frame { header, .. } = walk.next(segment.limit)? else { return Ok(None) };
+            if header.first.seq <= self.next.seq && header.end().seq > self.next.seq {
+                return Ok(Some(segment));
+            }
+            if header.first.seq >= segment.first.seq {
+                return Ok(None);
+            }
+            after = self.segments.after(segment.number);
+        }
+        Ok(None)
     }
 
     /// What should stand behind the last frame there is; only damage at the very end makes it so.

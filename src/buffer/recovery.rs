@@ -176,9 +176,8 @@ impl Log {
             let is_new = |name: &&String| !checkpoint.marks.iter().any(|(known, _)| known == *name);
             recovered.added = sinks.iter().filter(is_new).cloned().collect();
         }
-        end.cut_off(&*disk, recovered.lost_events > 0).map_err(failed("cut the end of the log"))?;
-        let epoch = known.map_or(0, |checkpoint| checkpoint.epoch);
-        let marks_file = MarksFile::open(&*disk, survey.has_checkpoint_file, epoch).map_err(failed("write the checkpoint"))?;
+        end.mend(&*disk, &survey.uuid, recovered.lost_events > 0).map_err(failed("cut the end of the log"))?;
+        let marks_file = MarksFile::open(&*disk, survey.has_checkpoint_file, known).map_err(failed("write the checkpoint"))?;
         let quarantined = held_bytes(&*disk).map_err(failed("list the quarantine"))?;
         let segments = Segments::new(end.segments, end.next, quarantined);
         let groups = read_tail(&*disk, &survey.uuid, &names, &end.tail).map_err(failed("read the last segment"))?;
@@ -194,7 +193,7 @@ impl Log {
         };
         let mut log = Self::new(plan, parts);
         recovered.carried_events = groups.iter().flat_map(|(_, group)| group).map(|entry| entry.batch.len() as u64).sum();
-        match log.carry_over(&groups) {
+        match log.take_tail(groups) {
             Ok(()) => {}
             Err(CommitError::Full(full)) => recovered.full = Some(full),
             Err(CommitError::Failed(error)) => return Err(error.into()),

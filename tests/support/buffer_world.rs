@@ -65,6 +65,11 @@ macro_rules! hold {
     };
 }
 
+/// So long that the marks of many sinks do not fit in one sector.
+fn sink_name(number: usize) -> String {
+    format!("sink-{number}{}", "-of-some-length".repeat(3))
+}
+
 /// A promise that was broken, as a sentence.
 pub(crate) type Broken = String;
 
@@ -168,7 +173,7 @@ impl Manner {
         let fault_one_in = if careful { 15 } else { *chance.pick(&[0, 5, 10, 30, 100]) };
         Self {
             plan,
-            sinks: 1 + chance.below(3) as usize,
+            sinks: if chance.one_in(6) { 8 } else { 1 + chance.below(3) as usize },
             fault_one_in,
             flip_one_in: if careful { 0 } else { *chance.pick(&[0, 0, 40]) },
             crash_one_in: *chance.pick(&[5, 10, 30, 100]),
@@ -255,10 +260,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Everything follows from the seed. With a mistake planted, its life is one in which that mistake matters.
-    pub(crate) fn new(seed: u64, mistake: Option<Mistake>) -> Self {
+    /// Everything follows from the seed. A careful life is one in which planted mistakes matter.
+    pub(crate) fn new(seed: u64, careful: bool, mistake: Option<Mistake>) -> Self {
         let mut chance = Chance::new(seed);
-        let manner = Manner::draw(&mut chance, mistake.is_some());
+        let manner = Manner::draw(&mut chance, careful);
         let machine = Machine::new(chance.next());
         machine.set_short(*chance.pick(&[0, 0, 4]));
         Self {
@@ -484,7 +489,7 @@ impl World {
     fn try_open(&mut self) -> Result<bool, Broken> {
         let before = self.machine.file_bytes();
         let harmed = self.machine.harmed();
-        let sinks: Vec<String> = (0..self.manner.sinks).map(|sink| format!("sink-{sink}")).collect();
+        let sinks: Vec<String> = (0..self.manner.sinks).map(sink_name).collect();
         let opened = Log::open(self.disk(), self.manner.plan.clone(), self.names.clone(), &sinks, &[], UUID);
         let grown = self.machine.file_bytes().saturating_sub(before);
         // What is copied stood in one segment, which may have been longer for one large frame.
@@ -778,7 +783,7 @@ impl World {
     fn checkpoint(&mut self) -> Result<(), Broken> {
         let process = self.process.as_mut().expect("steps need one");
         let marks: Vec<Point> = process.sinks.iter().map(|sink| sink.acked).collect();
-        let named = marks.iter().enumerate().map(|(sink, mark)| (format!("sink-{sink}"), *mark)).collect();
+        let named = marks.iter().enumerate().map(|(sink, mark)| (sink_name(sink), *mark)).collect();
         let written = process.log.checkpoint(named);
         if self.machine.is_dead() {
             self.marks_in_flight = Some(marks);

@@ -105,7 +105,7 @@ impl DiskFile for PlantedFile {
         match self.mistake {
             Mistake::AckBeforeSync if !self.is_checkpoint => Ok(()),
             Mistake::DeleteBeforeCheckpoint if self.is_checkpoint => Ok(()),
-            Mistake::AppendAfterFailedSync => Ok(self.file.sync().unwrap_or_default()),
+            Mistake::AppendAfterFailedSync => self.file.sync().or(Ok(())),
             _ => self.file.sync(),
         }
     }

@@ -2,16 +2,19 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::io::IoSlice;
 
 use super::Old;
 use super::Recovered;
 use super::Survey;
 use crate::buffer::Entry;
 use crate::buffer::disk::Disk;
+use crate::buffer::disk::write_all;
 use crate::buffer::format::BLOCK;
 use crate::buffer::format::FrameHeader;
 use crate::buffer::format::Point;
 use crate::buffer::format::Seed;
+use crate::buffer::format::SegmentHeader;
 use crate::buffer::format::Uuid;
 use crate::buffer::format::segment_name;
 use crate::buffer::frame::SourceNames;
@@ -42,11 +45,21 @@ pub(super) struct End {
     pub(super) empty: Vec<u64>,
     /// Where to cut the last segment.
     pub(super) cut: Option<(u64, u64)>,
+    /// Where the segments at the end begin. Each was made ahead of need with a head that says an earlier place, and nobody knows
+    /// whether the head written along with its first frame is durable.
+    pub(super) heads: Vec<(u64, Point)>,
 }
 
 impl End {
-    /// Removes what is behind the last good frame. Where something durable is missing, its bytes are kept aside.
-    pub(super) fn cut_off(&self, disk: &dyn Disk, keep: bool) -> io::Result<()> {
+    /// Removes what is behind the last good frame, and corrects heads. Where something durable is missing, its bytes are kept
+    /// aside.
+    pub(super) fn mend(&self, disk: &dyn Disk, uuid: &Uuid, keep: bool) -> io::Result<()> {
+        for &(number, first) in &self.heads {
+            let file = disk.open(&segment_name(number))?;
+            let head = SegmentHeader { uuid: *uuid, number, first }.encode();
+            write_all(&*file, &mut [IoSlice::new(&head)], 0)?;
+            file.sync()?;
+        }
         for &number in &self.empty {
             let name = segment_name(number);
             if keep {
@@ -60,7 +73,9 @@ impl End {
         if keep {
             let _ = set_aside(disk, &*file, number, at, file.bytes()?.saturating_sub(at));
         }
-        file.set_bytes(at)
+        file.set_bytes(at)?;
+        // Otherwise the room it gave back could be taken twice.
+        file.sync()
     }
 }
 
@@ -69,6 +84,7 @@ pub(super) fn find_end(disk: &dyn Disk, survey: &Survey, recovered: &mut Recover
     let mut frames: Vec<Tail> = Vec::new();
     let mut empty = Vec::new();
     let mut cut = None;
+    let mut heads = Vec::new();
     let mut kept = survey.old.len();
     let mut firsts: Vec<Option<Point>> = survey.old.iter().map(|old| old.first).collect();
     for (at, old) in survey.old.iter().enumerate().rev() {
@@ -85,7 +101,9 @@ pub(super) fn find_end(disk: &dyn Disk, survey: &Survey, recovered: &mut Recover
             recovered.torn_tail |= torn;
             cut = Some((old.number, behind));
         }
-        firsts[at] = old.first.or_else(|| found.first().map(|tail| tail.header.first));
+        let first_found = found.first().map(|tail| tail.header.first);
+        firsts[at] = old.first.max(first_found);
+        heads.extend(firsts[at].map(|first| (old.number, first)));
         // New entries are written only when the copies before them are durable: what is behind them is complete.
         let has_new = old.first.is_none_or(|first| found.iter().any(|tail| tail.header.first.seq >= first.seq));
         frames.splice(0..0, found);
@@ -101,7 +119,8 @@ pub(super) fn find_end(disk: &dyn Disk, survey: &Survey, recovered: &mut Recover
         recovered.lost_events = claimed.event.saturating_sub(found.event);
     }
     let durable_seq = frames.iter().map(|tail| tail.header.durable_seq).max().unwrap_or(0).max(claimed.seq);
-    // Of frames that are there twice the later copy counts.
+    // Of frames that are there twice one is enough; each of them may be the one that is whole.
+    frames.sort_by_key(|frame| frame.header.first.seq);
     let mut tail: Vec<Tail> = Vec::new();
     for frame in frames.into_iter().filter(|frame| frame.header.end().seq > durable_seq) {
         if tail.last().is_none_or(|last| frame.header.first.seq >= last.header.end().seq) {
@@ -125,7 +144,7 @@ pub(super) fn find_end(disk: &dyn Disk, survey: &Survey, recovered: &mut Recover
         let limit = cut.filter(|(number, _)| *number == old.number).map_or(old.file_bytes, |(_, at)| at);
         segments.push_back(Segment { number: old.number, first, limit, file_bytes: limit });
     }
-    Ok(End { next, durable, tail, segments, empty, cut })
+    Ok(End { next, durable, tail, segments, empty, cut, heads })
 }
 
 /// Whether no sink waits for anything before this place.
