@@ -3,6 +3,8 @@
 //!
 //! Lines come from a fixed seed, which a failure names together with the line.
 
+#[path = "support/draw.rs"]
+mod draw;
 #[path = "support/model.rs"]
 mod model;
 #[path = "support/mutants.rs"]
@@ -12,6 +14,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 
+use draw::Draw;
 use elbow::batch::BatchBuilder;
 use elbow::elb::Context;
 use elbow::elb::Failure;
@@ -22,7 +25,6 @@ use elbow::elb::StylePlan;
 use elbow::elb::Treatment;
 use elbow::elb::trim;
 use elbow::json::envelope::Tags;
-use mutants::Draw;
 use serde::de::IgnoredAny;
 use tree::Tree;
 

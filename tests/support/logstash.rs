@@ -75,7 +75,12 @@ pub(crate) struct FakeLogstash {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Is given every document, newline excluded; then none is kept.
+    reads: Option<Reads>,
 }
+
+/// What is done with a document.
+type Reads = Box<dyn Fn(&[u8]) + Send + Sync>;
 
 #[derive(Default)]
 struct State {
@@ -92,8 +97,18 @@ struct State {
 impl FakeLogstash {
     /// One that nobody can reach yet.
     pub(crate) fn absent() -> Self {
-        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
+        Self::made(None)
+    }
+
+    fn made(reads: Option<Reads>) -> Self {
+        let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new(), reads });
         Self { place: Reserved::new(), shared, accepting: None }
+    }
+
+    /// One that nobody can reach yet, and that gives each document it reads to a function instead of keeping it.
+    #[allow(dead_code, reason = "only the oracle looks at every document")]
+    pub(crate) fn absent_reading(reads: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        Self::made(Some(Box::new(reads)))
     }
 
     /// One that reads promptly.
@@ -114,6 +129,12 @@ impl FakeLogstash {
         self.shared.lock().listening = true;
         let shared = self.shared.clone();
         self.accepting = Some(thread::spawn(move || shared.accept(&listener)));
+    }
+
+    /// Whether it can be reached.
+    #[allow(dead_code, reason = "only the oracle does not know")]
+    pub(crate) fn is_listening(&self) -> bool {
+        self.accepting.is_some()
     }
 
     /// Resets its connections and listens no more.
@@ -237,6 +258,11 @@ impl Shared {
     fn keep(&self, held: &mut Vec<u8>) {
         let Some(end) = memchr::memrchr(b'\n', held) else { return };
         let whole: Vec<&[u8]> = held[..end].split(|&byte| byte == b'\n').collect();
+        if let Some(reads) = &self.reads {
+            whole.iter().for_each(|document| reads(document));
+            held.drain(..=end);
+            return;
+        }
         let ids: Vec<u64> = whole.iter().map(|document| lines::id_of(document).unwrap_or(NO_ID)).collect();
         let mut state = self.lock();
         state.ids.extend(ids);

@@ -46,6 +46,7 @@ fn without_variables(command: &mut Command) {
 }
 
 /// A relay that is about to be started.
+#[derive(Clone)]
 pub(crate) struct Setup {
     address: String,
     memory: String,
@@ -54,15 +55,16 @@ pub(crate) struct Setup {
     source: String,
     sinks: String,
     tables: String,
-    descriptors: Option<u32>,
+    limits: String,
+    under: Vec<String>,
     /// Where its configuration is written; a directory of its own where none is named.
     directory: Option<PathBuf>,
 }
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, top, source, tables) = Default::default();
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, descriptors: None, directory: None }
+        let (memory, buffer, top, source, tables, limits, under, directory) = Default::default();
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under, directory }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -123,17 +125,28 @@ impl Setup {
     }
 
     /// Lets the process have this many descriptors.
-    pub(crate) fn descriptors(mut self, most: u32) -> Self {
-        self.descriptors = Some(most);
+    pub(crate) fn descriptors(self, most: u32) -> Self {
+        self.limited(&format!("-n {most}"))
+    }
+
+    /// Starts the process with a limit as the shell's `ulimit` takes it.
+    pub(crate) fn limited(mut self, limit: &str) -> Self {
+        self.limits += &format!("ulimit {limit}; ");
         self
     }
 
     /// Starts the process and waits until it listens.
     #[track_caller]
     pub(crate) fn start(self) -> Relay {
+        self.try_start().unwrap_or_else(|ended| panic!("the relay ended:\n{}", ended.log_text))
+    }
+
+    /// Starts the process and waits until it listens or has ended.
+    #[track_caller]
+    pub(crate) fn try_start(self) -> Result<Relay, Ended> {
         let mut relay = self.spawn();
-        let address = |relay: &mut Relay, message: &str| {
-            let found = wait_for(
+        let listening = |relay: &mut Relay, message: &str| {
+            wait_for(
                 || {
                     let log = relay.log();
                     let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(message)));
@@ -141,13 +154,14 @@ impl Setup {
                     if address.is_some() { Some(address) } else { relay.exit_status().map(|_| None) }
                 },
                 || "the relay does not say where it listens".to_owned(),
-            );
-            found.unwrap_or_else(|| panic!("the relay ended:\n{}", relay.log_text()))
+            )
         };
-        relay.lines = address(&mut relay, "listening for lines over TCP");
-        relay.admin = address(&mut relay, "admin listener");
+        let lines = listening(&mut relay, "listening for lines over TCP");
+        let admin = listening(&mut relay, "admin listener");
+        let (Some(lines), Some(admin)) = (lines, admin) else { return Err(relay.ended()) };
+        (relay.lines, relay.admin) = (lines, admin);
         relay.scraper = Mutex::new(Scraper::new(relay.admin));
-        relay
+        Ok(relay)
     }
 
     /// Starts the process and waits for nothing.
@@ -155,15 +169,15 @@ impl Setup {
     pub(crate) fn spawn(self) -> Relay {
         let own = tempfile::tempdir().expect("a directory");
         let config = self.write_in(self.directory.as_deref().unwrap_or(own.path()));
-        let mut command = match self.descriptors {
-            None => elbow(),
-            Some(most) => {
-                let mut command = Command::new("sh");
-                without_variables(&mut command);
-                command.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_elbow")]);
-                command
-            }
-        };
+        let Self { limits, under, .. } = self;
+        let mut words = under;
+        if !limits.is_empty() {
+            words.extend(["sh", "-c", &format!("{limits}exec \"$0\" \"$@\"")].map(str::to_owned));
+        }
+        words.push(env!("CARGO_BIN_EXE_elbow").to_owned());
+        let mut command = Command::new(&words[0]);
+        without_variables(&mut command);
+        command.args(&words[1..]);
         command.args(["run", "--log-format", "json", "-c"]).arg(&config);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the relay can be started");
@@ -185,6 +199,33 @@ impl Setup {
         );
         fs::write(&config, text).expect("the file is ours");
         config
+    }
+}
+
+#[allow(dead_code, reason = "only the oracle needs a relay that is started again, and by more than itself")]
+impl Setup {
+    /// Keeps what waits in this directory.
+    pub(crate) fn data_dir(self, path: &Path) -> Self {
+        let path = path.to_str().expect("text");
+        self.top(&format!("data_dir = \"{path}\""))
+    }
+
+    /// Adds lines to the buffer's table.
+    pub(crate) fn buffer_settings(mut self, settings: &str) -> Self {
+        self.buffer += settings;
+        self.buffer.push('\n');
+        self
+    }
+
+    /// Adds one more source, on a free port.
+    pub(crate) fn and_source(self, name: &str, settings: &str) -> Self {
+        self.tables(&format!("[[source]]\nname = \"{name}\"\ntype = \"tcp\"\naddress = \"127.0.0.1:0\"\n{settings}\n"))
+    }
+
+    /// Starts the process by these words, which end up as the relay in the same process.
+    pub(crate) fn under(mut self, words: &[&str]) -> Self {
+        self.under = words.iter().map(|&word| word.to_owned()).collect();
+        self
     }
 }
 
@@ -364,6 +405,44 @@ impl Drop for Relay {
         // It may have ended long ago; then there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[allow(dead_code, reason = "only the oracle needs a relay that is killed")]
+impl Relay {
+    /// Where each source takes lines, by its name.
+    #[track_caller]
+    pub(crate) fn sources(&self) -> Vec<(String, SocketAddr)> {
+        let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_owned);
+        let listening = |entry: &Value| Some((text(entry, "source")?, text(entry, "address")?.parse().expect("an address")));
+        self.log().iter().filter_map(listening).collect()
+    }
+
+    /// Where the source of this name takes lines.
+    #[track_caller]
+    pub(crate) fn address_of(&self, source: &str) -> SocketAddr {
+        let found = self.sources().into_iter().find(|(name, _)| name == source);
+        found.unwrap_or_else(|| panic!("it does not listen for {source}:\n{}", self.log_text())).1
+    }
+
+    /// Halts the process between two steps of its own; what it has asked of the kernel may go on.
+    #[track_caller]
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let is_halted = || {
+            let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).ok()?;
+            let states = threads.map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+            // A thread that waits for the disk halts before it returns from the kernel.
+            let has_halted =
+                |stat: Option<String>| stat.is_some_and(|stat| [") T", ") t", ") D"].iter().any(|state| stat.contains(state)));
+            states.into_iter().all(has_halted).then_some(())
+        };
+        wait_for(is_halted, || "the relay is not halted".to_owned());
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.exit_status().is_none()
     }
 }
 
