@@ -7,6 +7,7 @@ use elbow::cli::args;
 use elbow::cli::args::Command;
 use elbow::cli::buffer;
 use elbow::cli::check;
+use elbow::cli::letters;
 use elbow::cli::parse;
 use elbow::cli::run;
 use elbow::cli::schema;
@@ -14,6 +15,7 @@ use elbow::cli::schema;
 fn main() -> ExitCode {
     match args::from_process() {
         Command::Run(command) => run::run(&command),
+        Command::Letters(command) => letters::letters(&command),
         Command::Parse(command) => parse::parse(&command),
         Command::Mapping(schema) => schema::mapping(schema, &mut io::stdout().lock()),
         Command::Buffer(command) => ExitCode::from(buffer::buffer(&command, &mut io::stdout().lock(), &mut io::stderr().lock())),

@@ -17,6 +17,8 @@ mod delivery;
 mod figures;
 #[path = "e2e/handling.rs"]
 mod handling;
+#[path = "e2e/letters.rs"]
+mod letters;
 #[path = "e2e/lines.rs"]
 mod lines;
 #[path = "e2e/pressure.rs"]

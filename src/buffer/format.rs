@@ -71,7 +71,8 @@ impl Point {
     /// The place behind one more entry.
     #[must_use]
     pub fn behind(self, events: u64, bytes: u64) -> Self {
-        Self { seq: self.seq + 1, event: self.event + events, byte: self.byte + bytes }
+        let Self { seq, event, byte } = self;
+        Self { seq: seq.saturating_add(1), event: event.saturating_add(events), byte: byte.saturating_add(bytes) }
     }
 
     /// The larger of each; two places of one sequence are ordered alike in all three.

@@ -213,7 +213,7 @@ impl Inspection {
         foreign.sort();
         let quarantine = match quarantine.list() {
             Ok(items) => items,
-            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Vec::new(),
             Err(source) => return Err(unreadable(disk, QUARANTINE, source)),
         };
         // Behind the segments: what they have let go of meanwhile was acked.

@@ -12,7 +12,8 @@
 //! walk        from frame to frame in a file    marks    the checkpoint file
 //! segments    which files there are            quarantine
 //! log         commit, checkpoint, let go       recovery opens one       reader   entries from any place on
-//! commit      what that promises and how it fails
+//! commit      what that promises and how it fails          outside  entries of a log that another process writes
+//! sift        takes entries out of its middle
 //! store       queue ─ writer ─ window          place    one sink's way through window and segments
 //! ```
 
@@ -24,12 +25,14 @@ pub mod inspect;
 pub mod log;
 pub mod marks;
 mod memory;
+pub mod outside;
 mod place;
 pub mod plan;
 pub mod quarantine;
 pub mod reader;
 pub mod recovery;
 pub mod segments;
+pub mod sift;
 pub mod stat;
 mod store;
 pub mod walk;
@@ -44,7 +47,6 @@ use crate::buffer::disk::Disk;
 use crate::buffer::format::Uuid;
 use crate::buffer::frame::SourceNames;
 use crate::buffer::log::Log;
-use crate::buffer::log::LogPlan;
 use crate::buffer::memory::Memory;
 pub use crate::buffer::plan::BufferPlan;
 pub use crate::buffer::plan::DiskPlan;
@@ -183,9 +185,8 @@ impl Buffer {
     ) -> Result<OnDisk, OpenError> {
         let names = Arc::new(SourceNames::new(sources));
         let segment_bytes = plan.segment_bytes();
-        let DiskPlan { bytes_max, free_bytes_min, durability, .. } = *plan;
-        let log_plan = LogPlan { bytes_max, free_bytes_min, segment_bytes, durability };
-        let (log, recovered) = Log::open(disk, log_plan, names.clone(), sinks, &plan.forget, uuid)?;
+        let DiskPlan { bytes_max, durability, .. } = *plan;
+        let (log, recovered) = Log::open(disk, plan.log_plan(), names.clone(), sinks, &plan.forget, uuid)?;
         let (queue_bytes_max, window_bytes_max) = plan.memory_parts();
         let entry_bytes_max = usize::try_from(DiskPlan::entry_bytes_max(bytes_max)).expect("it is small");
         let limits = StoreLimits { queue_bytes_max, window_bytes_max, entry_bytes_max };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::buffer::format::BLOCK;
 use crate::buffer::log::Durability;
+use crate::buffer::log::LogPlan;
 
 /// Where entries are kept, and how many.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,12 @@ pub struct DiskPlan {
 }
 
 impl DiskPlan {
+    /// How its log is kept.
+    pub fn log_plan(&self) -> LogPlan {
+        let Self { bytes_max, free_bytes_min, durability, .. } = *self;
+        LogPlan { bytes_max, free_bytes_min, segment_bytes: self.segment_bytes(), durability }
+    }
+
     /// Bytes of a segment: a thirty-second of the bound, so that room comes back in small parts.
     pub(super) fn segment_bytes(&self) -> u64 {
         (self.bytes_max / 32).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX) / BLOCK * BLOCK

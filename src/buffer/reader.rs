@@ -40,7 +40,7 @@ pub struct Lost {
 impl Lost {
     /// How many events they held.
     pub fn events(&self) -> u64 {
-        self.to.event - self.from.event
+        self.to.event.saturating_sub(self.from.event)
     }
 }
 

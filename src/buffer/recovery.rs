@@ -120,19 +120,19 @@ pub struct Recovered {
 }
 
 /// A segment of an earlier process.
-struct Old {
-    number: u64,
+pub(super) struct Old {
+    pub(super) number: u64,
     /// Where new entries begin; unknown where its header is damaged.
-    first: Option<Point>,
-    file_bytes: u64,
+    pub(super) first: Option<Point>,
+    pub(super) file_bytes: u64,
 }
 
 /// What the directory says before anything is changed.
-struct Survey {
-    uuid: Uuid,
-    checkpoint: Option<Checkpoint>,
+pub(super) struct Survey {
+    pub(super) uuid: Uuid,
+    pub(super) checkpoint: Option<Checkpoint>,
     has_checkpoint_file: bool,
-    old: Vec<Old>,
+    pub(super) old: Vec<Old>,
     number_next: u64,
 }
 
@@ -225,7 +225,7 @@ fn check_orphans(
 }
 
 /// Reads names, heads and the checkpoint, and changes nothing.
-fn survey(disk: &dyn Disk, fresh: Uuid, recovered: &mut Recovered) -> Result<Survey, OpenError> {
+pub(super) fn survey(disk: &dyn Disk, fresh: Uuid, recovered: &mut Recovered) -> Result<Survey, OpenError> {
     let path = || disk.path().display().to_string();
     let failed = |what| move |source| OpenError::Io { path: disk.path().display().to_string(), what, source };
     let items = disk.list().map_err(failed("list the directory"))?;

@@ -4,6 +4,7 @@
 //! reads like one in the file. Flags win over `ELBOW_*` variables, those over the file.
 
 mod buffer;
+mod letters;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +33,13 @@ use crate::elb::Schema;
 use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
+use letters::TypedLetters;
+
+pub use letters::Address;
+pub use letters::Letters;
+pub use letters::LettersPlace;
+pub use letters::Purged;
+pub use letters::ReplayLetters;
 
 /// What to do, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +54,8 @@ pub enum Command {
     Mapping(Schema),
     /// Look into a buffer on disk.
     Buffer(Buffer),
+    /// Look after dead letters.
+    Letters(Letters),
 }
 
 /// Running the relay.
@@ -125,6 +135,7 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
             Command::Check(Check { config: given.config, overrides })
         }
         Some(TypedCommand::Buffer { command }) => Command::Buffer(command.decide()),
+        Some(TypedCommand::DeadLetters(letters)) => Command::Letters(letters.decide(inner)),
         Some(TypedCommand::Schema(schema)) => Command::Mapping(schema.mapping),
         Some(TypedCommand::Parse(parse)) => Command::Parse(Parse {
             format: parse.format,
@@ -181,6 +192,9 @@ enum TypedCommand {
         #[command(subcommand)]
         command: TypedBuffer,
     },
+    /// List, show, export, replay and remove the lines that no parser took
+    #[command(subcommand)]
+    DeadLetters(TypedLetters),
 }
 
 #[derive(Debug, Args)]

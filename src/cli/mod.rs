@@ -3,6 +3,7 @@
 pub mod args;
 pub mod buffer;
 pub mod check;
+pub mod letters;
 pub mod parse;
 pub mod run;
 pub mod schema;

@@ -14,14 +14,23 @@ use crate::event_id::SourceIds;
 /// The tenant of a source that has none.
 const NO_TENANT: &str = "";
 
+/// What is known of an event beside its line.
+#[derive(Clone)]
+enum Known {
+    Nothing,
+    /// The object the lines come from, which the sender has named.
+    Object(SourceIds),
+    /// The id itself: the event has been here before.
+    Id(EventId),
+}
+
 /// The ids of one connection's events.
 #[derive(Clone)]
 pub struct Ids {
     key: IdKey,
     arrival: ArrivalIds,
     content: ContentIds,
-    /// The object the lines come from, once the sender has named it.
-    object: Option<SourceIds>,
+    known: Known,
     /// Lines since the object's first one here; that line's successor while it is handled.
     lines: u64,
 }
@@ -30,13 +39,18 @@ impl Ids {
     /// The ids of one connection. `nonce` is drawn once by the process, which counts its connections.
     pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
         let arrival = ArrivalIds::new(key, nonce, source, connection);
-        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), object: None, lines: 0 }
+        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0 }
     }
 
     /// From here on lines are those of this object; the next has this number.
     pub(super) fn begin_object(&mut self, bucket: &str, object_key: &str, etag: &str, line: u64) {
-        self.object = Some(SourceIds::new(self.key, NO_TENANT, bucket, object_key, etag, line));
+        self.known = Known::Object(SourceIds::new(self.key, NO_TENANT, bucket, object_key, etag, line));
         self.lines = 0;
+    }
+
+    /// From here on events have this id. Where a line becomes several, the first has it, and those of the others follow from it.
+    pub(super) fn keep(&mut self, id: EventId) {
+        self.known = Known::Id(id);
     }
 
     /// Counts a line, whatever becomes of it: a sender counts newlines.
@@ -48,20 +62,23 @@ impl Ids {
     /// The id of the event a load-balancer line is.
     #[inline(always)]
     pub(super) fn of_elb(&mut self, identity: Identity, line: &[u8]) -> EventId {
-        match (&self.object, identity) {
-            (Some(object), _) => object.id(self.lines.wrapping_sub(1), 0),
-            (None, Identity::Auto | Identity::Content) => self.content.id(line, 0),
-            (None, Identity::Arrival) => self.arrival.draw(),
+        match (&self.known, identity) {
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), 0),
+            (Known::Id(id), _) => *id,
+            (Known::Nothing, Identity::Auto | Identity::Content) => self.content.id(line, 0),
+            (Known::Nothing, Identity::Arrival) => self.arrival.draw(),
         }
     }
 
     /// The id of any other event; `element` is its place in the array its line is.
     #[inline(always)]
     pub(super) fn of_other(&mut self, identity: Identity, event: &[u8], element: u32) -> EventId {
-        match (&self.object, identity) {
-            (Some(object), _) => object.id(self.lines.wrapping_sub(1), element),
-            (None, Identity::Content) => self.content.id(event, 0),
-            (None, Identity::Auto | Identity::Arrival) => self.arrival.draw(),
+        match (&self.known, identity) {
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), element),
+            (Known::Id(id), _) if element == 0 => *id,
+            (Known::Id(id), _) => self.content.id(&id.0, element),
+            (Known::Nothing, Identity::Content) => self.content.id(event, 0),
+            (Known::Nothing, Identity::Auto | Identity::Arrival) => self.arrival.draw(),
         }
     }
 }
@@ -100,5 +117,18 @@ mod tests {
         }
         assert_ne!(of_whole[2], of_whole[3]);
         assert_ne!(rest.of_other(Identity::Auto, b"", 1), of_whole[3]);
+    }
+
+    #[test]
+    fn an_event_that_has_been_here_before_keeps_its_id() {
+        let mut ids = ids(1);
+        let id = ids.of_other(Identity::Arrival, b"once", 0);
+        ids.keep(id);
+        assert_eq!(ids.of_elb(Identity::Auto, b"line"), id);
+        assert_eq!(ids.of_other(Identity::Content, b"text", 0), id);
+        let second = ids.of_other(Identity::Auto, b"text", 1);
+        assert_ne!(second, id);
+        assert_eq!(ids.of_other(Identity::Auto, b"other", 1), second);
+        assert_ne!(ids.of_other(Identity::Auto, b"other", 2), second);
     }
 }

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod feed;
 pub mod handling;
 pub mod ids;
+pub mod letters;
 pub mod look;
 pub mod lookups;
 mod object;

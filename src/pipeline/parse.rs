@@ -3,6 +3,8 @@
 //! It decides what a line is, calls the one parser for it, and keeps what no parser takes. It opens nothing, waits for
 //! nothing and counts into a [`Tally`] that its caller empties once per read.
 
+mod again;
+
 use std::sync::Arc;
 
 use super::handling::CachedEnrichment;
@@ -37,6 +39,8 @@ use crate::json::splice;
 use crate::redact::Finding;
 use crate::tally::Origin;
 use crate::tally::Tally;
+pub use again::Again;
+pub(super) use again::Before;
 
 /// Why a line was rejected, for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::time::Instant;
 
+use super::letters::KEPT;
 use super::start_error::StartError;
 use crate::buffer::Buffer;
 use crate::buffer::BufferPlan;
@@ -31,9 +32,6 @@ pub(super) struct Storage {
     /// The threads of the writers.
     pub(super) writers: Writers,
 }
-
-/// What keeps dead letters from being let go: nobody ever acks them.
-const KEPT: &str = "dead-letters";
 
 impl Storage {
     /// Opens everything. Blocks while the disk is read.

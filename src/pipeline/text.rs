@@ -21,7 +21,7 @@ pub(super) struct Why {
 const FIXED_BYTES: usize = Envelope::BYTES_MAX + Tags::BYTES_MAX + 128;
 
 /// Names the documents have already; a static field of such a name is left out.
-const MEMBERS: [&str; 6] = ["@timestamp", "@version", "event", "message", "tags", "elbow"];
+pub(super) const MEMBERS: [&str; 6] = ["@timestamp", "@version", "event", "message", "tags", "elbow"];
 
 /// The static fields of these documents, as `,"name":value…`.
 pub(super) fn tail(fields: &[(String, Value)]) -> Vec<u8> {

@@ -215,6 +215,8 @@ fn what_is_not_of_the_buffer_is_named_and_left_alone() {
         "3 segments, 6 frames; 11 entries with 23 events held; no damage",
     ];
     check(strange, 0, &want, &ALL);
+    let file = |folder: &Path| fs::write(folder.join(QUARANTINE), "no folder").expect("it can be written");
+    check(file, 0, &want[3..], &ALL);
 }
 
 #[test]

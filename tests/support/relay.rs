@@ -6,6 +6,7 @@ use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
@@ -56,12 +57,14 @@ pub(crate) struct Setup {
     tables: String,
     limits: String,
     under: Vec<String>,
+    /// Where its configuration is written; a directory of its own where none is named.
+    directory: Option<PathBuf>,
 }
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, top, source, tables, limits, under) = Default::default();
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under }
+        let (memory, buffer, top, source, tables, limits, under, directory) = Default::default();
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under, directory }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -115,6 +118,12 @@ impl Setup {
         self
     }
 
+    /// Keeps events and dead letters in `data` of this directory, beside the configuration: both outlive the relay.
+    pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self.top(&format!("data_dir = \"{}\"", directory.join("data").display()))
+    }
+
     /// Lets the process have this many descriptors.
     pub(crate) fn descriptors(self, most: u32) -> Self {
         self.limited(&format!("-n {most}"))
@@ -158,14 +167,9 @@ impl Setup {
     /// Starts the process and waits for nothing.
     #[track_caller]
     pub(crate) fn spawn(self) -> Relay {
-        let directory = tempfile::tempdir().expect("a directory");
-        let config = directory.path().join("elbow.toml");
-        let Self { address, memory, buffer, top, source, sinks, tables, limits, under } = self;
-        let text = format!(
-            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
-             type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
-        );
-        fs::write(&config, text).expect("the file is ours");
+        let own = tempfile::tempdir().expect("a directory");
+        let config = self.write_in(self.directory.as_deref().unwrap_or(own.path()));
+        let Self { limits, under, .. } = self;
         let mut words = under;
         if !limits.is_empty() {
             words.extend(["sh", "-c", &format!("{limits}exec \"$0\" \"$@\"")].map(str::to_owned));
@@ -181,7 +185,20 @@ impl Setup {
         let log = Heard::from(child.stderr.take().expect("it is piped"));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let scraper = Mutex::new(Scraper::new(nowhere));
-        Relay { lines: nowhere, admin: nowhere, child, documents, log, scraper, _directory: directory }
+        Relay { lines: nowhere, admin: nowhere, child, documents, log, scraper, _directory: own }
+    }
+
+    /// Writes the configuration into this directory, and gives the file.
+    #[track_caller]
+    pub(crate) fn write_in(&self, directory: &Path) -> PathBuf {
+        let config = directory.join("elbow.toml");
+        let Self { address, memory, buffer, top, source, sinks, tables, .. } = self;
+        let text = format!(
+            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
+             type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
+        );
+        fs::write(&config, text).expect("the file is ours");
+        config
     }
 }
 
@@ -239,6 +256,14 @@ impl Relay {
     /// A relay with the sink `logstash`, which sends there.
     pub(crate) fn to(address: SocketAddr) -> Setup {
         Setup::new(logstash_sink("logstash", address))
+    }
+
+    /// Where a further source takes lines.
+    #[track_caller]
+    pub(crate) fn lines_of(&self, source: &str) -> SocketAddr {
+        let log = self.log();
+        let mut said = log.iter().filter(|entry| entry["source"] == source);
+        said.find_map(|entry| entry["address"].as_str()).expect("it listens").parse().expect("an address")
     }
 
     #[track_caller]
