@@ -13,8 +13,6 @@ pub struct Tally {
     pub rejects: [u64; REASONS.len()],
     /// Of these, how many were dropped because the source says so.
     pub dropped: u64,
-    /// Of these, how many are kept apart.
-    pub dead_letters: u64,
     /// Lines of nothing or spaces.
     pub blank: u64,
     /// Control messages of AWS.

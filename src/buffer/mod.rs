@@ -30,6 +30,7 @@ mod place;
 pub mod plan;
 pub mod quarantine;
 pub mod reader;
+mod receipt;
 pub mod recovery;
 pub mod segments;
 pub mod sift;
@@ -53,6 +54,9 @@ pub use crate::buffer::plan::DiskPlan;
 use crate::buffer::plan::GROUP_BYTES_MAX;
 pub use crate::buffer::plan::MemoryPlan;
 pub use crate::buffer::plan::WhenFull;
+pub use crate::buffer::receipt::Receipt;
+pub use crate::buffer::receipt::Stored;
+pub use crate::buffer::receipt::Trail;
 use crate::buffer::recovery::OpenError;
 use crate::buffer::recovery::Recovered;
 pub use crate::buffer::stat::BufferStat;
@@ -78,51 +82,6 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 #[error("the buffer is closed")]
 pub struct Closed;
-
-/// Whether an entry is kept as durably as the buffer can keep it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Stored {
-    /// It is; a sender may be told.
-    Yes,
-    /// It is not, or nobody knows.
-    No,
-}
-
-/// The promise of an answer to whoever appended an entry; only [`stored`](Self::stored) gives it, so that a forgotten
-/// receipt confirms nothing.
-///
-/// Answers come in order: once an entry is not stored, none that was appended after it is.
-#[derive(Debug)]
-#[must_use]
-pub struct Receipt {
-    seq: Seq,
-    /// Who will know; nobody where it is stored already.
-    store: Option<Arc<Store>>,
-    /// What was appended before it elsewhere: rejected lines are kept apart, and a sender is answered for all its lines.
-    before: Option<(Arc<Store>, Seq)>,
-}
-
-impl Receipt {
-    /// The entry it is about.
-    pub fn seq(&self) -> Seq {
-        self.seq
-    }
-
-    /// Waits until the entry is stored, or known not to be; everything appended before it is stored then, too. Memory answers
-    /// at once. Abandoning the wait changes nothing.
-    pub async fn stored(self) -> Stored {
-        if let Some((store, seq)) = self.before
-            && store.stored(seq).await == Stored::No
-        {
-            return Stored::No;
-        }
-        match self.store {
-            None => Stored::Yes,
-            Some(store) => store.stored(self.seq).await,
-        }
-    }
-}
 
 /// What an ack moved past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,11 +185,11 @@ impl Buffer {
     /// When the buffer is closed before there is room.
     pub async fn append(&self, batch: Batch) -> Result<Receipt, Closed> {
         if let Some(store) = self.apart(&batch) {
-            return store.append(batch).await.map(|seq| self.receipt(seq, Some(store)));
+            return store.append(batch).await.map(|seq| Receipt::of(seq, Some(store), true));
         }
         match &self.kept {
-            Kept::Memory(memory) => memory.append(batch).await.map(|seq| self.receipt(seq, None)),
-            Kept::Disk(store) => store.append(batch).await.map(|seq| self.receipt(seq, Some(store))),
+            Kept::Memory(memory) => memory.append(batch).await.map(|seq| Receipt::of(seq, None, false)),
+            Kept::Disk(store) => store.append(batch).await.map(|seq| Receipt::of(seq, Some(store), false)),
         }
     }
 
@@ -240,30 +199,19 @@ impl Buffer {
     /// Gives the batch back when it would have to wait or the buffer is closed; [`append`](Self::append) tells which.
     pub fn try_append(&self, batch: Batch) -> Result<Receipt, Batch> {
         if let Some(store) = self.apart(&batch) {
-            return store.try_append(batch).map(|seq| self.receipt(seq, Some(store)));
+            return store.try_append(batch).map(|seq| Receipt::of(seq, Some(store), true));
         }
         match &self.kept {
-            Kept::Memory(memory) => memory.try_append(batch).map(|seq| self.receipt(seq, None)),
-            Kept::Disk(store) => store.try_append(batch).map(|seq| self.receipt(seq, Some(store))),
+            Kept::Memory(memory) => memory.try_append(batch).map(|seq| Receipt::of(seq, None, false)),
+            Kept::Disk(store) => store.try_append(batch).map(|seq| Receipt::of(seq, Some(store), false)),
         }
-    }
-
-    /// The receipt of an entry in one store, which waits for what the other one has not committed yet, too.
-    fn receipt(&self, seq: Seq, store: Option<&Arc<Store>>) -> Receipt {
-        let mut before = None;
-        if let Some(rejects) = &self.rejects {
-            let other = match (store, &self.kept) {
-                (Some(store), Kept::Disk(kept)) if Arc::ptr_eq(store, rejects) => Some(kept),
-                (Some(store), Kept::Memory(_)) if Arc::ptr_eq(store, rejects) => None,
-                _ => Some(rejects),
-            };
-            before = other.and_then(|other| Some((other.clone(), other.pending()?)));
-        }
-        Receipt { seq, store: store.cloned(), before }
     }
 
     /// Takes nothing more; whoever waits for room is turned away. What is held stays until it is acked.
     pub fn close(&self) {
+        if let Some(rejects) = &self.rejects {
+            rejects.close();
+        }
         match &self.kept {
             Kept::Memory(memory) => memory.close(),
             Kept::Disk(store) => store.close(),

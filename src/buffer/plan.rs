@@ -36,7 +36,7 @@ impl BufferPlan {
 /// How much a buffer in memory may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// Bound on the bytes of all entries, as [`Batch::bytes`] counts them. A batch larger than that is let in alone.
+    /// Bound on the bytes of all entries, as [`Batch::bytes`](crate::batch::Batch::bytes) counts them. A batch larger than that is let in alone.
     pub bytes_max: u64,
 }
 

@@ -149,7 +149,7 @@ impl Reader {
             let file = self.disk.open(&segment_name(segment.number))?;
             let mut walk = Walk::new(file, Seed::new(&self.uuid, segment.number));
             let Found::Frame { header, .. } = walk.next(segment.limit)? else { return Ok(None) };
-            if header.first.seq <= self.next.seq && header.end().seq > self.next.seq {
+            if header.first.seq <= self.next.seq && self.next.seq < segment.first.seq.max(header.end().seq) {
                 return Ok(Some(segment));
             }
             if header.first.seq >= segment.first.seq {

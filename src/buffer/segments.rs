@@ -124,7 +124,7 @@ impl Segments {
         if state.list.get(1).is_some_and(|second| second.first.seq <= mark) { state.list.pop_front() } else { None }
     }
 
-    /// Whether [`take_spent`](Self::take_spent) would find one.
+    /// Whether nothing in the first segment is needed from `mark` on.
     pub fn has_spent(&self, mark: u64) -> bool {
         self.lock().list.get(1).is_some_and(|second| second.first.seq <= mark)
     }

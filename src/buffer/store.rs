@@ -229,12 +229,6 @@ impl Store {
         Ok(Seq(seq))
     }
 
-    /// The last entry that was appended, where it is not committed yet.
-    pub(super) fn pending(&self) -> Option<Seq> {
-        let state = self.lock();
-        (state.next > state.end.seq).then(|| Seq(state.next - 1))
-    }
-
     /// Waits until an entry is stored, or known not to be. Once one is not, none behind it is.
     pub(super) async fn stored(&self, seq: Seq) -> Stored {
         let answer = {

@@ -46,6 +46,10 @@ pub enum Wrote {
         /// How long that took.
         took: Duration,
     },
+    /// There is no room; nothing is committed until there is.
+    Full(Full),
+    /// There is room again.
+    Room,
     /// The oldest events were given up to make room.
     Dropped {
         /// How many.
@@ -122,12 +126,16 @@ impl Writer {
 
     /// Commits the group, waiting for room; `false`: everything ends and there is none.
     fn commit(&mut self, observe: &impl Fn(Wrote)) -> Result<bool, Failure> {
+        let mut was_full = false;
         loop {
             let begun = Instant::now();
             let start = self.log.end();
             let full = match self.log.commit(&self.group) {
                 Ok(committed) => {
                     let took = begun.elapsed();
+                    if was_full {
+                        observe(Wrote::Room);
+                    }
                     observe(Wrote::Group { disk_bytes: committed.disk_bytes, took });
                     let file_bytes = self.log.file_bytes();
                     let places = places(&self.group, start, &self.names);
@@ -146,6 +154,9 @@ impl Writer {
                 }
             }
             self.store.full(full);
+            if !std::mem::replace(&mut was_full, true) {
+                observe(Wrote::Full(full));
+            }
             if !self.wait_for_room(full, observe)? {
                 return Ok(false);
             }

@@ -155,7 +155,7 @@ impl WriterMetrics {
                 self.commit_seconds.observe(took.as_secs_f64());
             }
             Wrote::Checkpoint { took } => self.checkpoint_seconds.observe(took.as_secs_f64()),
-            Wrote::Dropped { .. } => {}
+            Wrote::Full(_) | Wrote::Room | Wrote::Dropped { .. } => {}
         }
     }
 

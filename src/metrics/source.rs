@@ -102,7 +102,6 @@ impl SourceMetrics {
             (&self.dropped_rejects, tally.dropped),
             (&self.blank, tally.blank),
             (&self.control, tally.control),
-            (&self.dead_letters, tally.dead_letters),
             (&self.preambles, tally.preambles),
             (&self.preamble_members_ignored, tally.preamble_members_ignored),
             (&self.cut, tally.cut),
@@ -147,6 +146,11 @@ impl SourceMetrics {
             family.with_label_values(&[source.as_str(), longer.kind.label(), &tokens]).inc_by(longer.lines);
         }
         new
+    }
+
+    /// Adds rejected lines that were given to the dead letters.
+    pub fn dead_letters(&self, events: u64) {
+        self.dead_letters.inc_by(events);
     }
 
     /// Adds events that came too late: the relay stopped before the buffer had room for them.

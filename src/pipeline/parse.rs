@@ -67,6 +67,8 @@ pub struct LineParser {
     identity: Identity,
     /// Whether the lines come from a load balancer's log, so that one of no known kind is a failure and no mere text.
     is_log: bool,
+    /// Which element of an array is being made an event of.
+    element_at: u32,
     /// The id of a line whose bytes are being repaired, computed from what they were.
     raw_id: Option<EventId>,
     enrichment: CachedEnrichment,
@@ -99,6 +101,7 @@ impl LineParser {
             identity: plan.identity,
             is_log: false,
             raw_id: None,
+            element_at: 0,
             secrets: Vec::new(),
             redacted: Vec::new(),
             first: true,
@@ -266,16 +269,14 @@ impl LineParser {
                 let mut letters = std::mem::take(&mut self.letters);
                 self.text(line, tags, Some(why), received, &mut letters);
                 self.letters = letters;
-                self.tally.dead_letters += 1;
             }
             OnReject::Drop => self.tally.dropped += 1,
         }
     }
 
     fn text(&mut self, line: &[u8], tags: Tags, why: Option<Why>, received: Received, out: &mut BatchBuilder) {
-        let id = self.raw_id.or_else(|| (!self.bare).then(|| self.ids.of_other(self.identity, line, 0)));
-        let envelope = id.map(|id| Envelope { received, id });
-        let Look { handling, text_tail, .. } = &*self.look;
+        let id = self.raw_id.or_else(|| (!self.bare).then(|| self.ids.of_other(self.identity, line, self.element_at)));
+        let (envelope, Look { handling, text_tail, .. }) = (id.map(|id| Envelope { received, id }), &*self.look);
         let line = match &handling.redactor {
             // One of tomorrow's kinds may have URLs in it: it is searched from end to end.
             Some(redactor) => text::without_secrets(redactor, line, &mut self.secrets, &mut self.redacted),
@@ -341,7 +342,9 @@ impl LineParser {
             let json::Element { value, first } = self.json.elements()[index];
             let range = value.range();
             if first != b'{' {
+                self.element_at = element;
                 self.no_json(&chunk[range.clone()], tags, NO_OBJECT, range.start - start, received, out);
+                self.element_at = 0;
                 continue;
             }
             self.element.scan(chunk, range.start, range.end).expect("an element of a valid array is valid");

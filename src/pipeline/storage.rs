@@ -54,14 +54,20 @@ impl Storage {
                 let OnDisk { buffer, cursors, writer, recovered } = open(plan, sources, sinks)?;
                 say_what_was_found(plan, sinks, &recovered, begun.elapsed());
                 let counted = counted.clone();
-                writers.start("elbow-buffer", writer, move |wrote| counted.buffer(wrote))?;
+                writers.start("elbow-buffer", writer, move |wrote| {
+                    say_of_room("the buffer", wrote);
+                    counted.buffer(wrote);
+                })?;
                 (buffer, cursors)
             }
         };
         let Some(plan) = letters else { return Ok(Self { buffer, letters: None, cursors, writers }) };
         let OnDisk { buffer: letters, writer, recovered, .. } = open(plan, sources, &[KEPT.to_owned()])?;
         say_of_the_directory(plan, &recovered);
-        writers.start("elbow-letters", writer, move |wrote| counted.letters(wrote))?;
+        writers.start("elbow-letters", writer, move |wrote| {
+            say_of_room("the dead letters", wrote);
+            counted.letters(wrote);
+        })?;
         Ok(Self { buffer: buffer.with_rejects(&letters), letters: Some(letters), cursors, writers })
     }
 }
@@ -106,6 +112,17 @@ fn say_of_the_directory(plan: &DiskPlan, recovered: &Recovered) {
     }
     if let Some(full) = recovered.full {
         tracing::warn!(%path, reason = %full, "there is no room for a new segment: events are taken once sinks have made some");
+    }
+}
+
+/// Says where senders have to wait, and that they have no longer to.
+fn say_of_room(place: &str, wrote: Wrote) {
+    match wrote {
+        Wrote::Full(reason) => {
+            tracing::warn!(place, %reason, "there is no room: what belongs there waits, and so do its senders")
+        }
+        Wrote::Room => tracing::info!(place, "there is room again"),
+        Wrote::Group { .. } | Wrote::Checkpoint { .. } | Wrote::Dropped { .. } => {}
     }
 }
 

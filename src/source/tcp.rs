@@ -5,6 +5,7 @@
 mod acks;
 mod confirm;
 mod connection;
+mod read_ahead;
 
 use std::io;
 use std::sync::Arc;

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use super::Confirm;
 use super::TcpSource;
 use super::confirm::Confirming;
+use super::read_ahead::ReadAhead;
 use crate::batch::Batch;
 use crate::buffer::Closed;
 use crate::buffer::Receipt;
+use crate::buffer::Trail;
 use crate::intake::IntakePermit;
 use crate::metrics::ConnectionEnd;
 use crate::source::Feed;
@@ -27,7 +29,7 @@ use crate::stop::Phase;
 use crate::stop::StopWatch;
 
 /// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// Fewest bytes read at once, whatever they may become: some lines, so that a connection of one line takes one read.
 const READ_BYTES_MIN: usize = 4096;
@@ -71,6 +73,8 @@ pub(super) struct Connection<'a, M, F> {
     /// Lines passed, as the sender counts them.
     lines: u64,
     confirming: Confirming,
+    trail: Trail,
+    read_ahead: ReadAhead,
 }
 
 /// Waits for a phase, for as long as a connection lives.
@@ -118,6 +122,8 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             batches: Vec::new(),
             lines: 0,
             confirming: Confirming::new(source.plan.confirm),
+            trail: Trail::default(),
+            read_ahead: ReadAhead::default(),
         }
     }
 
@@ -241,6 +247,9 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Waits for memory to read into; `None` when everything ends first.
     async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
+        if !self.read_ahead.wait(stop).await {
+            return None;
+        }
         let bytes = self.feed.admission_bytes(self.read_bytes()).min(self.fair_bytes());
         if let Some(permit) = self.source.intake.try_admit(bytes) {
             return Some(permit);
@@ -307,7 +316,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut batches = self.batches.drain(..);
         let mut last = None;
         while let Some(batch) = batches.next() {
-            let events = batch.len() as u64;
+            let (events, is_rejects) = (batch.len() as u64, batch.is_rejects);
             let receipt = match self.source.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
@@ -317,7 +326,12 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 }
             };
             match receipt {
-                Ok(receipt) => last = Some(receipt),
+                Ok(receipt) => {
+                    if is_rejects {
+                        self.source.metrics.dead_letters(events);
+                    }
+                    last = Some(self.trail.follow(receipt));
+                }
                 Err(Closed) => {
                     self.source.metrics.dropped_at_stop(events);
                     self.confirming.fail();
@@ -326,6 +340,10 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         }
         drop(batches);
         self.batches = Vec::new();
+        if self.source.plan.confirm == Confirm::None {
+            self.read_ahead.extend(last);
+            return;
+        }
         self.confirming.passed(self.lines, last.map(Receipt::stored));
     }
 
