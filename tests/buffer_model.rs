@@ -45,7 +45,7 @@ const STEPS: u64 = 300;
 const LIVES: u64 = 100;
 
 /// Lives of the long form: more than a million steps.
-const LIVES_LONG: u64 = 10_000;
+const LIVES_LONG: u64 = 4_000;
 
 /// Lives until a planted mistake must have been found.
 const LIVES_MISTAKEN: u64 = 60;
@@ -86,11 +86,11 @@ fn live_all(seeds: impl Iterator<Item = u64>, steps: u64) -> Stat {
     for seed in seeds {
         match live(seed, steps) {
             Ok(stat) => total.add(&stat),
-            Err(how) => broken.push(how),
+            Err(how) => {
+                println!("{}", how.split("the last calls").next().unwrap_or_default());
+                broken.push(how);
+            }
         }
-    }
-    for how in broken.iter().skip(1) {
-        println!("{}\n", how.split("the last calls").next().unwrap_or_default());
     }
     if let Some(first) = broken.first() {
         panic!("{} lives were broken; the first: {first}", broken.len());

@@ -5,6 +5,7 @@
 
 mod buffer;
 mod letters;
+mod logs;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,11 +16,9 @@ use clap::CommandFactory;
 use clap::FromArgMatches;
 use clap::Parser;
 use clap::Subcommand;
-use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::parser::ValueSource;
-use tracing::Level;
 
 use crate::cli::args::buffer::BUFFER_EXAMPLES;
 pub use crate::cli::args::buffer::Buffer;
@@ -35,6 +34,8 @@ use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use letters::TypedLetters;
 
+pub use crate::cli::args::logs::LogFormat;
+pub use crate::cli::args::logs::LogLevel;
 pub use letters::Address;
 pub use letters::Letters;
 pub use letters::LettersPlace;
@@ -321,45 +322,6 @@ impl TypedPlan {
     }
 }
 
-/// How logs look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise
-    Auto,
-    /// Text for people
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-/// Which logs are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
-    /// What needs someone
-    Error,
-    /// What may need someone
-    Warn,
-    /// What the relay does
-    Info,
-    /// Each further try of what has failed before
-    Debug,
-    /// Whatever there is
-    Trace,
-}
-
-impl LogLevel {
-    /// The same for tracing.
-    pub const fn level(self) -> Level {
-        match self {
-            Self::Error => Level::ERROR,
-            Self::Warn => Level::WARN,
-            Self::Info => Level::INFO,
-            Self::Debug => Level::DEBUG,
-            Self::Trace => Level::TRACE,
-        }
-    }
-}
-
 fn formats() -> impl TypedValueParser<Value = Format> {
     let words = PossibleValuesParser::new(Format::ALL.map(Format::label));
     words.try_map(|word| Format::from_label(&word).ok_or("unknown format"))
@@ -407,6 +369,8 @@ Examples:
 
 #[cfg(test)]
 mod tests {
+    use tracing::Level;
+
     use super::*;
 
     fn read(line: &str) -> Result<Command, clap::Error> {

@@ -15,13 +15,19 @@ use crate::buffer::log::LogPlan;
 use crate::buffer::recovery::OpenError;
 use crate::buffer::recovery::Recovered;
 
-/// Opens the log in a directory with these sinks.
-pub(super) fn open(path: &Path, plan: LogPlan, names: Arc<SourceNames>, sinks: &[String]) -> Result<(Log, Recovered), Trouble> {
+/// Opens the log in a directory with these sinks; `forget` are those that are gone and whose backlog may go with them.
+pub(super) fn open(
+    path: &Path,
+    plan: LogPlan,
+    names: Arc<SourceNames>,
+    sinks: &[String],
+    forget: &[String],
+) -> Result<(Log, Recovered), Trouble> {
     check_owner(path)?;
     let mut uuid = [0; 16];
     getrandom::fill(&mut uuid).map_err(|error| Trouble::Said(format!("the system gives no random bytes: {error}")))?;
     let disk = RealDisk::open(path).map_err(|error| Trouble::Said(format!("{}: {error}", path.display())))?;
-    Log::open(Arc::new(disk), plan, names, sinks, &[], uuid).map_err(|error| {
+    Log::open(Arc::new(disk), plan, names, sinks, forget, uuid).map_err(|error| {
         Trouble::Said(match error {
             OpenError::Locked { path } => {
                 format!(

@@ -58,7 +58,7 @@ pub(super) fn purge(place: &LettersPlace, what: &Purged) -> Result<u8, Trouble> 
         sift::plan_for,
     );
     let names = Arc::new(SourceNames::default());
-    let (mut log, recovered) = open(&path, plan, names.clone(), &[KEPT.to_owned()])?;
+    let (mut log, recovered) = open(&path, plan, names.clone(), &[KEPT.to_owned()], &[])?;
     let mut purge = Purge { what, names: &names };
     let sifted = sift::sift(&mut log, KEPT, recovered.marks[0], &mut purge);
     let Sifted { gone, stayed, moved, lost } =

@@ -86,8 +86,8 @@ impl Work<'_> {
         // Before there is a buffer where there was none.
         check_owner(&letters.path)?;
         // As the relay does it: first the buffer.
-        let (buffer, Recovered { marks, .. }) = open(&buffer.path, buffer_plan, self.names.clone(), &sinks)?;
-        let (mut log, recovered) = open(&letters.path, sift::plan_for(letters), self.names.clone(), &[KEPT.to_owned()])?;
+        let (buffer, Recovered { marks, .. }) = open(&buffer.path, buffer_plan, self.names.clone(), &sinks, &buffer.forget)?;
+        let (mut log, recovered) = open(&letters.path, sift::plan_for(letters), self.names.clone(), &[KEPT.to_owned()], &[])?;
         let mut replay = self.replay(Some(buffer))?;
         let sifted = sift::sift(&mut log, KEPT, recovered.marks[0], &mut replay);
         let expected = replay.expected;
