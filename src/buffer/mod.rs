@@ -327,6 +327,16 @@ impl Cursor {
         }
     }
 
+    /// Waits until nothing more is to be read, because what is left is for the next start; for ever where it would be lost.
+    ///
+    /// Abandoning the wait loses nothing.
+    pub async fn settled(&self) {
+        match &self.place {
+            Place::Memory(_) => std::future::pending().await,
+            Place::Disk(place) => place.settled().await,
+        }
+    }
+
     /// Whether the buffer is closed and everything in it is acked by this sink.
     pub fn is_finished(&self) -> bool {
         match &self.place {

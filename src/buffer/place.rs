@@ -209,6 +209,10 @@ impl Place {
         !self.store.is_settled() && (!self.ready.is_empty() || self.store.has_more(self.next.seq))
     }
 
+    pub(super) async fn settled(&self) {
+        self.store.until_settled().await;
+    }
+
     pub(super) fn is_finished(&self) -> bool {
         self.store.is_finished(self.sink, self.given.is_empty())
     }

@@ -242,8 +242,12 @@ pub(super) fn survey(disk: &dyn Disk, fresh: Uuid, recovered: &mut Recovered) ->
     let mut heads = Vec::new();
     let mut number_next = 0;
     for item in &items {
-        let Some((number, file_bytes)) = segment_number(&item.name).zip(item.bytes) else { continue };
+        let Some(number) = segment_number(&item.name) else { continue };
         number_next = number_next.max(number.saturating_add(1));
+        let Some(file_bytes) = item.bytes else {
+            recovered.foreign.push(item.name.clone());
+            continue;
+        };
         let mut head = [0; SegmentHeader::BYTES];
         let read = disk.open(&item.name).and_then(|file| read_up_to(&*file, &mut head, 0));
         let read = read.map_err(failed("read a segment"))?;

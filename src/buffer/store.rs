@@ -66,6 +66,7 @@ pub(super) struct Store {
     /// One per sink.
     wakes: Box<[Notify]>,
     failure: watch::Sender<Option<Failure>>,
+    settling: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -179,6 +180,7 @@ impl Store {
             state: Mutex::new(state),
             work: Condvar::new(),
             failure: watch::channel(None).0,
+            settling: watch::channel(false).0,
         }
     }
 
@@ -262,6 +264,14 @@ impl Store {
         let mut state = self.lock();
         state.settled = true;
         self.wake(&mut state);
+        drop(state);
+        self.settling.send_replace(true);
+    }
+
+    /// Waits until sinks shall read nothing more. Abandoning the wait loses nothing.
+    pub(super) async fn until_settled(&self) {
+        // An error would say that the store is gone, which whoever asks it holds.
+        drop(self.settling.subscribe().wait_for(|settled| *settled).await);
     }
 
     /// Lets the writer come to its end once the queue is empty or cannot be committed.

@@ -1,6 +1,5 @@
 //! `elbow run`: decides the configuration, starts the relay, and turns its end into an exit status.
 
-use std::future::pending;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
@@ -15,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::watch;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::buffer::BufferPlan;
@@ -103,22 +103,24 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
         }
     };
     announce(&relay, &sinks, &buffer, is_first_try);
-    let asked = async {
-        let name = either(&mut terminate, &mut interrupt).await;
-        tracing::info!("received {name}");
+    // One listener counts: a second signal that comes before anybody waits for it is remembered.
+    let (count, heard) = watch::channel(0);
+    let listening = async {
+        loop {
+            let name = either(&mut terminate, &mut interrupt).await;
+            tracing::info!("received {name}");
+            count.send_modify(|signals| *signals += 1);
+        }
     };
-    // The second signal: made anew, because a signal is seen by every listener that existed when it came.
-    let (mut again_terminate, mut again_interrupt) = (signal(SignalKind::terminate()).ok(), signal(SignalKind::interrupt()).ok());
-    let hurry = async {
-        match (&mut again_terminate, &mut again_interrupt) {
-            (Some(terminate), Some(interrupt)) => {
-                either(terminate, interrupt).await;
-                either(terminate, interrupt).await;
-            }
-            _ => pending().await,
-        };
+    let times = |wanted: u32| {
+        let mut heard = heard.clone();
+        // An error says that nobody listens any more, which is the end.
+        async move { drop(heard.wait_for(|signals| *signals >= wanted).await) }
     };
-    status(&relay.run_until(asked, hurry).await)
+    tokio::select! {
+        ended = relay.run_until(times(1), times(2)) => status(&ended),
+        never = listening => never,
+    }
 }
 
 /// Raises the soft limit of open files to the hard one: the soft one is low for programs that use `select`, and every

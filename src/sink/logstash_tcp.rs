@@ -4,7 +4,6 @@
 //! be acked is decided by [`ReleaseWindow`]; this file owns the socket and tells the machine what the kernel says.
 //! Whatever is unreleased when a connection ends is read again from the buffer and sent again.
 
-use std::future::pending;
 use std::io;
 use std::io::ErrorKind;
 use std::io::IoSlice;
@@ -359,13 +358,14 @@ impl Connection {
     }
 }
 
-/// Ends when nothing is left to deliver: the buffer is closed and all of it acked. Abandoning it loses nothing.
+/// Ends when nothing is left to deliver: the buffer is closed and all of it acked, or shall be left to the next start. Abandoning
+/// it loses nothing.
 async fn finished(cursor: &mut Cursor) {
     if !cursor.wait().await && cursor.is_finished() {
         return;
     }
-    // There is something to deliver, and only a connection changes that.
-    pending().await
+    // There is something to deliver, and without a connection only that changes it.
+    cursor.settled().await;
 }
 
 #[cfg(test)]

@@ -73,6 +73,8 @@ fn full_dead_letters_hold_their_senders_back_until_there_is_room() {
     oracle.seen(full.in_flight() > 0);
     oracle.cycles += 1;
     assert_eq!(oracle.relay().page("/health").0, 200, "waiting is no illness");
+    // Whoever sends no rejects is answered meanwhile.
+    oracle.send(20, 2_000);
     // Only a person takes dead letters away. A larger bound makes room, too.
     oracle.kill();
     oracle.setup = bounded(&setup, "64MiB", "block");

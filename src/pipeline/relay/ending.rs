@@ -166,7 +166,10 @@ impl Relay {
             tracing::warn!(bytes = unread, "senders that were cut off had sent bytes that nobody has read");
         }
         if dropped > 0 {
-            tracing::error!(events = dropped, "events were read but found no room in the buffer before the end: they are lost");
+            tracing::error!(
+                events = dropped,
+                "events were read but found no room in the buffer before the end: they are lost, unless their senders wait for confirmation and send them again"
+            );
         }
         for task in [self.admin_task.take(), self.lookup_task.take()].into_iter().flatten() {
             task.abort();
