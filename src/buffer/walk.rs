@@ -127,17 +127,15 @@ impl Walk {
         Ok(None)
     }
 
-    /// Whether something was begun here and not finished: wrong bytes that are neither zeros, as reserved room has, nor the
-    /// frame of an earlier life of this file.
+    /// Whether a frame was begun here and is not whole. What else may stand behind the last frame says nothing: it can be from an
+    /// earlier life of the file.
     ///
     /// # Errors
     /// What the disk says.
     pub fn is_torn(&self, limit: u64) -> io::Result<bool> {
-        let mut block = [0; BLOCK as usize];
-        let wanted = usize::try_from(limit.saturating_sub(self.at)).unwrap_or(block.len()).min(block.len());
-        let read = read_up_to(&*self.file, &mut block[..wanted], self.at)?;
-        let block = &block[..read];
-        let begun = FrameHeader::decode(block, self.seed).is_some();
-        Ok(begun || !block.starts_with(&MARKER) && block.iter().any(|&byte| byte != 0))
+        let mut head = [0; FRAME_HEADER];
+        let wanted = usize::try_from(limit.saturating_sub(self.at)).unwrap_or(head.len()).min(head.len());
+        let read = read_up_to(&*self.file, &mut head[..wanted], self.at)?;
+        Ok(FrameHeader::decode(&head[..read], self.seed).is_some())
     }
 }
