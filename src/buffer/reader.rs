@@ -5,8 +5,11 @@
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::buffer::Entry;
 use crate::buffer::disk::Disk;
+use crate::buffer::format::FrameHeader;
 use crate::buffer::format::Point;
 use crate::buffer::format::Seed;
 use crate::buffer::format::Uuid;
@@ -99,15 +102,19 @@ impl Reader {
             let place = self.place.as_mut().expect("it was just found");
             match place.walk.next(segment.limit)? {
                 Found::Frame { header, payload, .. } if header.end().seq > self.next.seq => {
-                    if header.first.seq > self.next.seq {
+                    let copy = match header.first.seq > self.next.seq {
                         // After an error it begins anew: the frame just read has been passed.
-                        let copies = self.copies(segment.number).inspect_err(|_| self.place = None)?;
-                        if let Some(copies) = copies {
-                            self.open(copies).inspect_err(|_| self.place = None)?;
-                            continue;
-                        }
-                    }
+                        true => self.copy(segment.number, header.first.seq).inspect_err(|_| self.place = None)?,
+                        false => None,
+                    };
                     let place = self.place.as_mut().expect("it is open");
+                    let (header, payload) = match copy {
+                        Some(copy) => {
+                            place.walk.back_to(at);
+                            copy
+                        }
+                        None => (header, payload),
+                    };
                     let Ok(mut entries) = decode(&header, &payload, &self.names) else {
                         place.damage = Some((at, header.frame_bytes()));
                         continue;
@@ -142,22 +149,35 @@ impl Reader {
         }
     }
 
-    /// A later segment that begins with copies of what is missing here.
-    fn copies(&self, number: u64) -> io::Result<Option<Segment>> {
+    /// What comes next, among the copies that later segments begin with; `None` where that is the frame with the number `before`.
+    fn copy(&self, number: u64, before: u64) -> io::Result<Option<(FrameHeader, Bytes)>> {
+        let mut copy: Option<(FrameHeader, Bytes)> = None;
         let mut after = self.segments.after(number);
-        while let Some(segment) = after {
+        let mut only_copies = true;
+        while let Some(segment) = after.filter(|_| only_copies) {
             let file = self.disk.open(&segment_name(segment.number))?;
             let mut walk = Walk::new(file, Seed::new(&self.uuid, segment.number));
-            let Found::Frame { header, .. } = walk.next(segment.limit)? else { return Ok(None) };
-            if header.first.seq <= self.next.seq && self.next.seq < segment.first.seq.max(header.end().seq) {
-                return Ok(Some(segment));
-            }
-            if header.first.seq >= segment.first.seq {
-                return Ok(None);
+            loop {
+                match walk.next(segment.limit)? {
+                    Found::End { .. } => break,
+                    Found::Damage { .. } => {}
+                    // What is new here was written when all before it was durable: nothing of that is copied again behind it.
+                    Found::Frame { header, .. } if header.first.seq >= segment.first.seq => {
+                        only_copies = false;
+                        break;
+                    }
+                    Found::Frame { header, payload, .. } => {
+                        let best = copy.as_ref().map_or(before, |(best, _)| best.first.seq);
+                        let is_next = header.end().seq > self.next.seq && header.first.seq < best;
+                        if is_next && decode(&header, &payload, &self.names).is_ok() {
+                            copy = Some((header, payload));
+                        }
+                    }
+                }
             }
             after = self.segments.after(segment.number);
         }
-        Ok(None)
+        Ok(copy)
     }
 
     /// What should stand behind the last frame there is; only damage at the very end makes it so.

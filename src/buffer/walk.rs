@@ -73,6 +73,11 @@ impl Walk {
         self.at
     }
 
+    /// Goes back to a frame that has been passed.
+    pub fn back_to(&mut self, at: u64) {
+        self.at = at;
+    }
+
     /// What comes next before `limit`, and moves behind it. At the end it stays there, so that it can go on when there is more.
     ///
     /// # Errors

@@ -9,8 +9,10 @@ use super::Recovered;
 use super::Survey;
 use crate::buffer::Entry;
 use crate::buffer::disk::Disk;
+use crate::buffer::disk::read_up_to;
 use crate::buffer::disk::write_all;
 use crate::buffer::format::BLOCK;
+use crate::buffer::format::FRAME_HEADER;
 use crate::buffer::format::FrameHeader;
 use crate::buffer::format::Point;
 use crate::buffer::format::Seed;
@@ -43,6 +45,8 @@ pub(super) struct End {
     pub(super) segments: VecDeque<Segment>,
     /// Segments at the end that hold nothing.
     pub(super) empty: Vec<u64>,
+    /// Segments in the middle without any good frame.
+    pub(super) hollow: Vec<u64>,
     /// Where to cut the last segment.
     pub(super) cut: Option<(u64, u64)>,
     /// Where the segments at the end begin. Each was made ahead of need with a head that says an earlier place, and nobody knows
@@ -60,9 +64,9 @@ impl End {
             write_all(&*file, &mut [IoSlice::new(&head)], 0)?;
             file.sync()?;
         }
-        for &number in &self.empty {
+        for &number in self.hollow.iter().chain(&self.empty) {
             let name = segment_name(number);
-            if keep {
+            if keep || self.hollow.contains(&number) {
                 let file = disk.open(&name)?;
                 let _ = set_aside(disk, &*file, number, 0, file.bytes()?);
             }
@@ -128,23 +132,32 @@ pub(super) fn find_end(disk: &dyn Disk, survey: &Survey, recovered: &mut Recover
         }
     }
     let durable = tail.first().map_or(next, |tail| tail.header.first);
-    let mut segments = VecDeque::new();
+    let (mut segments, mut hollow) = (VecDeque::new(), Vec::new());
     for (old, first) in survey.old[..kept].iter().zip(firsts) {
-        let first = match first {
-            Some(first) => first,
-            // A damaged head in the middle of the log: the first good frame says where it begins.
-            None => match scan(disk, old, &survey.uuid)?.0.first() {
-                Some(tail) => tail.header.first,
-                None => {
-                    recovered.foreign.push(segment_name(old.number));
-                    continue;
-                }
-            },
+        let begins = match first_frame(disk, old, &survey.uuid)? {
+            Some(header) => Some(header.first),
+            // Its first frame is damaged, or it is an empty segment of long ago whose removal was undone by a loss of power: its
+            // head says a place that is in other segments.
+            None => scan(disk, old, &survey.uuid)?.0.first().map(|tail| tail.header.first),
         };
+        let Some(begins) = begins else {
+            hollow.push(old.number);
+            continue;
+        };
+        // Where new entries begin may be behind the first frame, and a head may be older than that.
+        let first = first.map_or(begins, |first| first.max(begins));
         let limit = cut.filter(|(number, _)| *number == old.number).map_or(old.file_bytes, |(_, at)| at);
         segments.push_back(Segment { number: old.number, first, limit, file_bytes: limit });
     }
-    Ok(End { next, durable, tail, segments, empty, cut, heads })
+    Ok(End { next, durable, tail, segments, empty, hollow, cut, heads })
+}
+
+/// The header of a segment's first frame, where that is whole.
+fn first_frame(disk: &dyn Disk, old: &Old, uuid: &Uuid) -> io::Result<Option<FrameHeader>> {
+    let file = disk.open(&segment_name(old.number))?;
+    let mut head = [0; FRAME_HEADER];
+    let read = read_up_to(&*file, &mut head, BLOCK)?;
+    Ok(FrameHeader::decode(&head[..read], Seed::new(uuid, old.number)))
 }
 
 /// Whether no sink waits for anything before this place.
