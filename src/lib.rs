@@ -13,6 +13,7 @@ pub mod intake;
 pub mod json;
 pub mod metrics;
 pub mod net;
+pub mod peer;
 pub mod pipeline;
 mod process;
 pub mod redact;

@@ -13,7 +13,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["units", "seq", "tally", "batch", "event_id", "time", "backoff", "framing", "elb", "json", "enrich", "redact", "wire"],
     ),
     ("buffer", &["buffer"]),
-    ("hand-off", &["process", "metrics", "stop", "intake", "waiting"]),
+    ("hand-off", &["process", "metrics", "peer", "stop", "intake", "waiting"]),
     ("io", &["net", "source", "sink"]),
     ("pipeline", &["pipeline"]),
     ("top", &["config", "cli"]),
