@@ -16,24 +16,21 @@ use elbow::pipeline::plan::Format;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::relay::Relay;
 use elbow::pipeline::relay::RelayPlan;
+use elbow::pipeline::relay::SourceKind;
 use elbow::pipeline::relay::SourcePlan;
 use elbow::sink::FilePlan;
 use elbow::sink::SinkKind;
 use elbow::sink::SinkPlan;
+use elbow::source::door::DoorPlan;
 use elbow::source::tcp::Confirm;
 use elbow::source::tcp::TcpSourcePlan;
 
 const LINE_BYTES_MAX: usize = 1 << 20;
 
 fn plan(file: &Path) -> RelayPlan {
-    let tcp = TcpSourcePlan {
-        name: "in".to_owned(),
-        address: "127.0.0.1:0".to_owned(),
-        line_bytes_max: LINE_BYTES_MAX,
-        confirm: Confirm::None,
-        connections_max: 100,
-        idle_timeout: Duration::from_secs(3_600),
-    };
+    let idle_timeout = Duration::from_secs(3_600);
+    let door = DoorPlan { name: "in".to_owned(), address: "127.0.0.1:0".to_owned(), connections_max: 100, idle_timeout };
+    let kind = SourceKind::Tcp(TcpSourcePlan { confirm: Confirm::None, idle_timeout });
     let parse = ParsePlan { line_bytes_max: LINE_BYTES_MAX, ..ParsePlan::plain(Format::Auto, Schema::Aws) };
     let file = FilePlan { path: file.to_owned(), rotate_bytes: 1 << 30, rotate_interval: None, keep: 1 };
     RelayPlan {
@@ -41,7 +38,7 @@ fn plan(file: &Path) -> RelayPlan {
         buffer: BufferPlan::Memory(MemoryPlan { bytes_max: 8 << 20 }),
         dead_letters: None,
         admin: None,
-        sources: vec![SourcePlan { tcp, parse }],
+        sources: vec![SourcePlan { door, kind, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
         lookups: Vec::new(),
         id_key: IdKey::PUBLISHED,

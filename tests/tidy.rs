@@ -28,6 +28,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("json", &["batch", "enrich", "time"]),
     ("metrics", &["process"]),
     ("sink", &["net"]),
+    ("source", &["net"]),
     ("tally", &["elb", "redact"]),
     ("time", &["batch"]),
     ("wire", &["seq"]),

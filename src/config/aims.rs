@@ -64,7 +64,7 @@ pub fn check_sources<T>(desk: &mut Desk<'_>, all: &[Aimed<T>], names: &[String],
     for aimed in all {
         for written in aimed.sources.iter().flatten() {
             if names.contains(&written.text.as_str()) {
-                let plan = plans.iter().find(|plan| plan.tcp.name == written.text);
+                let plan = plans.iter().find(|plan| plan.door.name == written.text);
                 if let Some(plan) = plan.filter(|plan| matches!(plan.parse.format, Format::Json | Format::Text)) {
                     let (title, name, format) = (&aimed.title, &written.text, plan.parse.format.label());
                     desk.report.warn(format!(

@@ -27,7 +27,9 @@ use crate::pipeline::plan::Identity;
 use crate::pipeline::plan::LINE_BYTES_MAX;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
+use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
+use crate::source::door::DoorPlan;
 use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
 
@@ -113,14 +115,8 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
     warn_of_placeholders(source, &name, parse.schema, &fields);
     let address = address?.text;
     Some(SourcePlan {
-        tcp: TcpSourcePlan {
-            name,
-            address,
-            line_bytes_max: parse.line_bytes_max,
-            confirm,
-            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
-            idle_timeout,
-        },
+        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
+        kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
         parse: ParsePlan { fields, ..parse },
     })
 }

@@ -14,6 +14,8 @@ use crate::elb::Schema;
 use crate::event_id::IdKey;
 use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
+use crate::pipeline::relay::SourceKind;
+use crate::pipeline::relay::SourcePlan;
 use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
 use crate::sink::SinkKind;
@@ -33,6 +35,11 @@ fn variables(name: &str) -> Option<String> {
 
 fn try_load(text: &str, overrides: &Overrides) -> Result<Plan, Complaints> {
     load(&Text { name: "elbow.toml", text, built_in: false }, overrides, &variables)
+}
+
+fn confirm(source: &SourcePlan) -> Confirm {
+    let SourceKind::Tcp(plan) = &source.kind;
+    plan.confirm
 }
 
 #[track_caller]
@@ -106,11 +113,11 @@ fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     assert_eq!(plan.relay.admin.as_ref().unwrap().address, "127.0.0.1:9600");
     assert_eq!(plan.relay.id_key, IdKey::PUBLISHED);
     let source = &plan.relay.sources[0];
-    assert_eq!(source.tcp.name, "tcp");
-    assert_eq!(source.tcp.address, "127.0.0.1:5000");
-    assert_eq!(source.tcp.line_bytes_max, 1 << 20);
-    assert_eq!(source.tcp.connections_max, 10_000);
-    assert_eq!(source.tcp.idle_timeout, Duration::from_secs(360));
+    assert_eq!(source.door.name, "tcp");
+    assert_eq!(source.door.address, "127.0.0.1:5000");
+    assert_eq!(source.parse.line_bytes_max, 1 << 20);
+    assert_eq!(source.door.connections_max, 10_000);
+    assert_eq!(source.door.idle_timeout, Duration::from_secs(360));
     assert_eq!((source.parse.format, source.parse.schema), (Format::Auto, Schema::Aws));
     assert_eq!(source.parse.on_reject, OnReject::Tag);
     assert!(source.parse.fields.is_empty() && !source.parse.bare);
@@ -186,8 +193,8 @@ fn a_file_is_read_as_it_says() {
     assert_eq!(plan.relay.admin, None);
     assert!(plan.relay.id_key != IdKey::PUBLISHED);
     let source = &plan.relay.sources[0];
-    assert_eq!(source.tcp.connections_max, 7);
-    assert_eq!((source.tcp.idle_timeout, source.tcp.confirm), (Duration::from_secs(300), Confirm::Line));
+    assert_eq!(source.door.connections_max, 7);
+    assert_eq!((source.door.idle_timeout, confirm(source)), (Duration::from_secs(300), Confirm::Line));
     assert_eq!((source.parse.format, source.parse.on_reject), (Format::Elb, OnReject::Drop));
     let fields: Vec<_> = source.parse.fields.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
     let want = [
@@ -256,7 +263,7 @@ fn flags_win_over_the_file() {
     assert_eq!(plan.relay.admin, None);
     let BufferPlan::Disk(buffer) = &plan.relay.buffer else { panic!("{:?}", plan.relay.buffer) };
     assert_eq!((buffer.path.as_path(), &buffer.forget[..]), (Path::new("/var/lib/elbow/buffer"), &["old".to_owned()][..]));
-    assert_eq!(plan.relay.sources[0].tcp.address, "0.0.0.0:6000");
+    assert_eq!(plan.relay.sources[0].door.address, "0.0.0.0:6000");
     assert_eq!(plan.relay.sources[0].parse.schema, Schema::Classic);
     let fields = &plan.relay.sources[0].parse.fields;
     assert_eq!(fields[0], ("Environment".to_owned(), json!("prod=1")));
@@ -273,7 +280,7 @@ fn flags_alone_are_enough() {
     let overrides =
         Overrides { listen: Some(given("127.0.0.1:0", "--listen")), to: vec![given("-", "--to")], ..Overrides::default() };
     let plan = try_load("", &overrides).unwrap();
-    assert_eq!((plan.relay.sources[0].tcp.name.as_str(), plan.relay.sinks[0].name.as_str()), ("tcp", "stdout"));
+    assert_eq!((plan.relay.sources[0].door.name.as_str(), plan.relay.sinks[0].name.as_str()), ("tcp", "stdout"));
 }
 
 #[test]

@@ -3,3 +3,4 @@
 pub mod listen;
 pub mod outq;
 pub mod sockets;
+pub mod stream;

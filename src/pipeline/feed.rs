@@ -20,6 +20,7 @@ use crate::metrics::SourceMetrics;
 use crate::source::Feed;
 use crate::source::Passed;
 use crate::tally::Longer;
+use crate::tally::Origin;
 
 /// Documents a batch holds at the most before the next one is begun, in bytes. One document may pass it.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -90,8 +91,9 @@ impl LineFeed {
         result
     }
 
-    /// Adds what became of a read's lines to the metrics, and says of a new shape of line that there is one.
-    fn count(&mut self, bytes: usize) {
+    /// Adds what became of a read's lines to the metrics, and says of a new shape of line that there is one; gives how many
+    /// events were taken, and how many no parser took.
+    fn count(&mut self, bytes: usize) -> Counted {
         let tally = std::mem::take(&mut self.parser.tally);
         self.metrics.read(bytes, &tally);
         for Longer { kind, tokens, .. } in self.metrics.longer(&tally) {
@@ -103,7 +105,15 @@ impl LineFeed {
                 "lines have more fields than are known: AWS has added some"
             );
         }
+        let rejected = tally.events[Origin::Reject as usize];
+        Counted { accepted: tally.events.iter().sum::<u64>() - rejected, rejected }
     }
+}
+
+/// What became of a read's events.
+struct Counted {
+    accepted: u64,
+    rejected: u64,
 }
 
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {
@@ -120,13 +130,13 @@ impl Feed for LineFeed {
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
-        self.count(read.len());
+        let Counted { accepted, rejected } = self.count(read.len());
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
-        Passed { lines: fed.newlines, too_long: fed.refused }
+        Passed { lines: fed.newlines, accepted, rejected, too_long: fed.refused }
     }
 
-    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> u64 {
+    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let mut last = 0;
         let lost = self.collect(permit, out, |lines, each| {
             lines.finish(clean, |chunk, start, end, whole| {
@@ -134,9 +144,9 @@ impl Feed for LineFeed {
                 each(chunk, start, end, whole);
             })
         });
-        self.count(0);
+        let Counted { accepted, rejected } = self.count(0);
         self.metrics.unfinished(lost as u64);
-        last
+        Passed { lines: last, accepted, rejected, too_long: false }
     }
 
     fn held_bytes(&self) -> usize {

@@ -45,7 +45,10 @@ use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
-use crate::source::tcp::Confirm;
+use crate::source::Means;
+use crate::source::Opening;
+use crate::source::door::Door;
+use crate::source::door::DoorPlan;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -77,10 +80,19 @@ pub struct RelayPlan {
 /// A source and what becomes of its lines, as decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourcePlan {
-    /// Where lines come from.
-    pub tcp: TcpSourcePlan,
-    /// How they become documents.
+    /// Its name, and who may come in where.
+    pub door: DoorPlan,
+    /// What it speaks.
+    pub kind: SourceKind,
+    /// How what it takes becomes documents.
     pub parse: ParsePlan,
+}
+
+/// What a source speaks, as decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Lines over TCP.
+    Tcp(TcpSourcePlan),
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -125,10 +137,10 @@ impl Relay {
         let lookups = tokio::task::spawn_blocking(move || Lookups::load(&lookups)).await.expect("loading does not panic")?;
         let mut open = Vec::new();
         for source in plan.sources {
-            let name = source.tcp.name.clone();
+            let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
-            let listener = open_listener(&format!("source {name}"), &source.tcp.address).await?;
+            let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
             open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
         }
         let admin_listener = match &plan.admin {
@@ -139,7 +151,7 @@ impl Relay {
         let metrics = Arc::new(Metrics::new());
         let storage = {
             let (buffer, letters, metrics) = (plan.buffer, plan.dead_letters, metrics.clone());
-            let names = open.iter().map(|source| source.plan.tcp.name.clone()).collect::<Vec<_>>();
+            let names = open.iter().map(|source| source.plan.door.name.clone()).collect::<Vec<_>>();
             let sinks = plan.sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>();
             let opening = move || Storage::open(&buffer, letters.as_ref(), &names, &sinks, &metrics);
             tokio::task::spawn_blocking(opening).await.expect("opening does not panic")?
@@ -191,23 +203,25 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { tcp, parse }, listener, look } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look } = source;
         let address = listener.local_addr().expect("a listener has an address");
-        self.sources.push((tcp.name.clone(), address));
+        self.sources.push((door.name.clone(), address));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
-        let metrics = self.overview.metrics.source(&tcp.name, &rules);
+        let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
-        let is_told = tcp.confirm != Confirm::None;
-        let make_feed = move || {
+        let make_feed = move |opening: &Opening<'_>| {
             let parser = LineParser::new(&parse, look.clone(), ids());
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
-            if is_told { feed.refusing_long_lines() } else { feed }
+            if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
-        let source = TcpSource { plan: tcp, intake, unfinished, buffer, waiting, metrics, make_feed };
-        self.source_tasks.spawn(source.run(listener, self.stop.watch()));
+        let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
+        let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
+        match kind {
+            SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+        };
     }
 
     /// What the relay looks like from outside.

@@ -1,16 +1,56 @@
 //! What takes lines in. A source knows nothing of formats or sinks: it hands bytes to a [`Feed`] and what comes out of
 //! it to the buffer.
+//!
+//! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
+pub mod door;
 pub mod tcp;
 
 use crate::batch::Batch;
+use crate::buffer::Buffer;
+use crate::intake::Intake;
 use crate::intake::IntakePermit;
+use crate::metrics::SourceMetrics;
+use crate::peer::Peer;
+use crate::waiting::WaitingEvents;
+
+/// What the connections of a source share, whatever its kind.
+#[derive(Debug)]
+pub struct Means<M> {
+    /// The memory budget.
+    pub intake: Intake,
+    /// The part of it that unfinished lines may hold together, small ones aside. Nobody can say when such a line ends, so
+    /// waiting for one could last for ever, and a few slow senders would hold everybody back: what does not fit is cut
+    /// off instead.
+    pub unfinished: Intake,
+    /// Where batches go.
+    pub buffer: Buffer,
+    /// Events that wait for room there.
+    pub waiting: WaitingEvents,
+    /// What is counted.
+    pub metrics: SourceMetrics,
+    /// Makes feeds.
+    pub make_feed: M,
+}
+
+/// What a feed is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Whose bytes they are.
+    pub peer: &'a Peer,
+    /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
+    pub refuses_long_lines: bool,
+}
 
 /// How far one read has brought a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
     /// Newlines passed: lines as the sender counts them, whatever has become of them.
     pub lines: u64,
+    /// Events that were taken, those that a rule has dropped included.
+    pub accepted: u64,
+    /// Events no parser took, whatever has become of them.
+    pub rejected: u64,
     /// Whether a line has come that is too long to be taken. It and what follows it has been thrown away.
     pub too_long: bool,
 }
@@ -24,8 +64,8 @@ pub trait Feed: Send + 'static {
     /// Takes the bytes of one read, adds what became complete to `out`, on `permit`, and says how far that is.
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed;
 
-    /// Ends the stream. Only after a clean end does a last line without newline count; gives the number of such lines.
-    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> u64;
+    /// Ends the stream. Only after a clean end does a last line without newline count, as one line passed.
+    fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed;
 
     /// Bytes of memory held for a line whose end has not come yet.
     fn held_bytes(&self) -> usize;

@@ -45,7 +45,7 @@ pub(super) fn replay(command: &ReplayLetters) -> Result<u8, Trouble> {
         return finish(&Outcome::default(), 0, false);
     }
     let lookups = Lookups::load(&plan.lookups).map_err(|error| Trouble::Said(error.to_string()))?;
-    let sources: Vec<String> = plan.sources.iter().map(|source| source.tcp.name.clone()).collect();
+    let sources: Vec<String> = plan.sources.iter().map(|source| source.door.name.clone()).collect();
     let known = |wanted: &String| sources.contains(wanted) || command.as_is;
     if let Some(unknown) = command.source.as_ref().filter(|wanted| !known(wanted)) {
         let text = format!("no source is called {unknown:?}; there are {}", sources.join(", "));

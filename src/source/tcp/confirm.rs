@@ -10,11 +10,12 @@ use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 
-use tokio::net::TcpStream;
+use tokio::io::AsyncWrite;
 
 use super::acks::Acks;
 use crate::buffer::Stored;
 use crate::metrics::ConnectionEnd;
+use crate::net::stream::Stream;
 
 /// What senders are told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct Confirming {
     /// The newest one behind it. It covers those in between, so that two are enough however slow the storage is.
     newest: Option<Promise>,
     acks: Acks,
+    /// Whether all that was written has left the relay.
+    flushed: bool,
     /// Whether something is not stored, or nobody knows.
     failed: bool,
     /// Whether confirmations can no longer be written.
@@ -69,7 +72,7 @@ pub(super) struct Confirming {
 
 impl Confirming {
     pub(super) fn new(confirm: Confirm) -> Self {
-        Self { confirm, waited: None, newest: None, acks: Acks::new(), failed: false, broken: false }
+        Self { confirm, waited: None, newest: None, acks: Acks::new(), flushed: true, failed: false, broken: false }
     }
 
     /// The connection's first `lines` lines are dealt with once `receipt`, that of the newest entry since the last call, says
@@ -121,7 +124,7 @@ impl Confirming {
     /// Takes the answers there are and writes what the socket takes; ready when something is not stored.
     ///
     /// Whoever polls is woken when it has to be polled again.
-    pub(super) fn poll(&mut self, stream: &TcpStream, context: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
         while let Some(mut promise) = self.waited.take().or_else(|| self.newest.take()) {
             match promise.answer.as_mut().poll(context) {
                 Poll::Ready(Stored::Yes) => self.acks.handle_committed(promise.lines),
@@ -139,20 +142,20 @@ impl Confirming {
     }
 
     /// Writes until everything is said or the socket takes no more, in which case it wakes.
-    fn write(&mut self, stream: &TcpStream, context: &mut Context<'_>) -> io::Result<()> {
+    fn write(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> io::Result<()> {
         loop {
             let bytes = self.acks.poll_transmit();
             if bytes.is_empty() {
+                // What TLS has taken and the socket has not.
+                self.flushed = self.flushed || Pin::new(stream).poll_flush(context)?.is_ready();
                 return Ok(());
             }
-            match stream.try_write(bytes) {
-                Ok(written) => self.acks.handle_transmitted(written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match stream.poll_write_ready(context) {
-                    Poll::Ready(ready) => ready?,
-                    Poll::Pending => return Ok(()),
-                },
-                Err(error) => return Err(error),
+            match Pin::new(&mut *stream).poll_write(context, bytes) {
+                Poll::Ready(written) => {
+                    self.acks.handle_transmitted(written?);
+                    self.flushed = false;
+                }
+                Poll::Pending => return Ok(()),
             }
         }
     }
@@ -160,7 +163,7 @@ impl Confirming {
     /// Waits for `wanted`, and goes on confirming meanwhile.
     ///
     /// Abandoning it loses what abandoning `wanted` loses and nothing else.
-    pub(super) async fn alongside<T>(&mut self, stream: &TcpStream, wanted: impl Future<Output = T>) -> T {
+    pub(super) async fn alongside<T>(&mut self, stream: &mut Stream, wanted: impl Future<Output = T>) -> T {
         let mut wanted = pin!(wanted);
         let both = poll_fn(|context| {
             // A failure stays and is found by whoever looks next.
@@ -171,7 +174,7 @@ impl Confirming {
     }
 
     /// Confirms what can be confirmed at once.
-    pub(super) async fn hurry(&mut self, stream: &TcpStream) {
+    pub(super) async fn hurry(&mut self, stream: &mut Stream) {
         self.alongside(stream, std::future::ready(())).await;
     }
 
@@ -181,12 +184,12 @@ impl Confirming {
     ///
     /// # Errors
     /// How the connection ends when it cannot be so.
-    pub(super) async fn settled(&mut self, stream: &TcpStream) -> Result<(), ConnectionEnd> {
+    pub(super) async fn settled(&mut self, stream: &mut Stream) -> Result<(), ConnectionEnd> {
         let settled = poll_fn(|context| {
             if self.poll(stream, context).is_ready() {
                 return Poll::Ready(Err(ConnectionEnd::NotStored));
             }
-            let told = self.confirm != Confirm::Line || self.acks.is_done();
+            let told = self.confirm != Confirm::Line || self.acks.is_done() && self.flushed;
             match (self.is_storing(), self.broken, told) {
                 (false, true, _) => Poll::Ready(Err(ConnectionEnd::Reset)),
                 (false, false, true) => Poll::Ready(Ok(())),
@@ -207,6 +210,7 @@ mod tests {
     use tokio::io::BufReader;
     use tokio::net::TcpListener;
     use tokio::net::TcpSocket;
+    use tokio::net::TcpStream;
     use tokio::sync::oneshot;
     use tokio::time::timeout;
 
@@ -218,7 +222,7 @@ mod tests {
     const SMALL_BYTES: u32 = 2048;
 
     /// A relay's end of a connection, and its sender's.
-    async fn connection() -> (TcpStream, BufReader<TcpStream>) {
+    async fn connection() -> (Stream, BufReader<TcpStream>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let sender = TcpSocket::new_v4().expect("a socket");
         sender.set_recv_buffer_size(SMALL_BYTES).expect("an option");
@@ -227,7 +231,7 @@ mod tests {
         SockRef::from(&relay).set_send_buffer_size(SMALL_BYTES as usize).expect("an option");
         // A new connection is not known to be writable before the runtime has looked.
         relay.writable().await.expect("a connection");
-        (relay, BufReader::new(sender))
+        (Stream::Plain(relay), BufReader::new(sender))
     }
 
     /// An entry whose storage is answered when the test says so.
@@ -246,7 +250,7 @@ mod tests {
 
     #[tokio::test]
     async fn lines_are_confirmed_when_the_entry_behind_them_is_stored_and_not_before() {
-        let (relay, mut sender) = connection().await;
+        let (mut relay, mut sender) = connection().await;
         let mut confirming = Confirming::new(Confirm::Line);
         let (first, first_stored) = entry();
         let (second, second_stored) = entry();
@@ -254,27 +258,27 @@ mod tests {
         confirming.passed(3, Some(first_stored));
         confirming.passed(5, Some(second_stored));
         confirming.passed(6, NO_ENTRY);
-        confirming.hurry(&relay).await;
+        confirming.hurry(&mut relay).await;
         assert!(confirming.acks.is_done() && confirming.is_storing(), "nothing is stored yet");
         first.send(Stored::Yes).expect("it is waited for");
-        confirming.hurry(&relay).await;
+        confirming.hurry(&mut relay).await;
         assert_eq!(line(&mut sender).await, "{\"acked\":3}\n");
         // The second is being waited for by now; the third waits behind it.
         confirming.passed(9, Some(third_stored));
         confirming.passed(10, NO_ENTRY);
         drop(second);
         third.send(Stored::Yes).expect("it is kept");
-        assert_eq!(confirming.settled(&relay).await, Err(ConnectionEnd::NotStored), "the second was not stored");
+        assert_eq!(confirming.settled(&mut relay).await, Err(ConnectionEnd::NotStored), "the second was not stored");
         assert!(confirming.acks.is_done(), "and nothing behind it is confirmed");
     }
 
     #[tokio::test]
     async fn however_many_entries_are_on_their_way_two_are_waited_for() {
-        let (relay, mut sender) = connection().await;
+        let (mut relay, mut sender) = connection().await;
         let mut confirming = Confirming::new(Confirm::Line);
         let (first, first_stored) = entry();
         confirming.passed(1, Some(first_stored));
-        confirming.hurry(&relay).await;
+        confirming.hurry(&mut relay).await;
         let mut answers = Vec::new();
         for lines in 2..=1_000 {
             let (answer, stored) = entry();
@@ -284,43 +288,43 @@ mod tests {
         assert_eq!(answers.iter().filter(|answer| !answer.is_closed()).count(), 1, "the newest covers those before it");
         first.send(Stored::Yes).expect("it is waited for");
         answers.pop().expect("the newest").send(Stored::Yes).expect("it is kept");
-        confirming.settled(&relay).await.expect("all is stored");
+        confirming.settled(&mut relay).await.expect("all is stored");
         assert_eq!(line(&mut sender).await, "{\"acked\":1000}\n");
     }
 
     #[tokio::test]
     async fn what_is_not_stored_is_never_confirmed() {
-        let (relay, _sender) = connection().await;
+        let (mut relay, _sender) = connection().await;
         for confirm in [Confirm::Close, Confirm::Line] {
             let mut confirming = Confirming::new(confirm);
             confirming.passed(1, Some(ready(Stored::No)));
-            assert_eq!(confirming.settled(&relay).await, Err(ConnectionEnd::NotStored));
+            assert_eq!(confirming.settled(&mut relay).await, Err(ConnectionEnd::NotStored));
             confirming.passed(2, Some(ready(Stored::Yes)));
-            assert_eq!(confirming.settled(&relay).await, Err(ConnectionEnd::NotStored), "what comes later changes nothing");
+            assert_eq!(confirming.settled(&mut relay).await, Err(ConnectionEnd::NotStored), "what comes later changes nothing");
             assert!(confirming.acks.is_done());
         }
         let mut silent = Confirming::new(Confirm::None);
         silent.passed(1, Some(ready(Stored::No)));
         silent.fail();
-        silent.settled(&relay).await.expect("nobody is told, so nobody is told wrong");
+        silent.settled(&mut relay).await.expect("nobody is told, so nobody is told wrong");
     }
 
     #[tokio::test]
     async fn a_sender_that_does_not_read_holds_nothing_up_and_then_learns_the_newest() {
-        let (relay, mut sender) = connection().await;
+        let (mut relay, mut sender) = connection().await;
         let mut confirming = Confirming::new(Confirm::Line);
         let mut lines = 0;
         while confirming.acks.is_done() {
             lines += 1;
             assert!(lines < 1_000_000, "the kernel takes everything");
             confirming.passed(lines, Some(ready(Stored::Yes)));
-            timeout(MOMENT, confirming.hurry(&relay)).await.expect("it never waits");
+            timeout(MOMENT, confirming.hurry(&mut relay)).await.expect("it never waits");
         }
         let full = lines;
         for _ in 0..1_000 {
             lines += 1;
             confirming.passed(lines, Some(ready(Stored::Yes)));
-            timeout(MOMENT, confirming.hurry(&relay)).await.expect("it never waits");
+            timeout(MOMENT, confirming.hurry(&mut relay)).await.expect("it never waits");
         }
         let wanted = format!("{{\"acked\":{lines}}}\n");
         let reads = async {
@@ -332,24 +336,24 @@ mod tests {
                 }
             }
         };
-        let (settled, read) = tokio::join!(confirming.settled(&relay), reads);
+        let (settled, read) = tokio::join!(confirming.settled(&mut relay), reads);
         settled.expect("the sender reads");
         assert!(read <= full + 1, "{read} lines came, {full} were said when the queue was full");
     }
 
     #[tokio::test]
     async fn a_sender_that_is_gone_is_noticed_by_writing_and_what_was_read_is_still_stored() {
-        let (relay, sender) = connection().await;
+        let (mut relay, sender) = connection().await;
         let mut confirming = Confirming::new(Confirm::Line);
         SockRef::from(sender.get_ref()).set_linger(Some(Duration::ZERO)).expect("an option");
         drop(sender);
-        relay.readable().await.expect("a connection");
+        relay.tcp().readable().await.expect("a connection");
         let (answer, stored) = entry();
         confirming.passed(1, Some(ready(Stored::Yes)));
         confirming.passed(2, Some(stored));
-        confirming.hurry(&relay).await;
+        confirming.hurry(&mut relay).await;
         assert!(confirming.is_broken() && confirming.is_storing());
         answer.send(Stored::Yes).expect("it is waited for");
-        assert_eq!(confirming.settled(&relay).await, Err(ConnectionEnd::Reset));
+        assert_eq!(confirming.settled(&mut relay).await, Err(ConnectionEnd::Reset));
     }
 }

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::timeout;
@@ -24,6 +24,7 @@ use crate::buffer::Receipt;
 use crate::buffer::Trail;
 use crate::intake::IntakePermit;
 use crate::metrics::ConnectionEnd;
+use crate::net::stream::Stream;
 use crate::source::Feed;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
@@ -62,7 +63,7 @@ thread_local! {
 /// A connection and what it holds.
 pub(super) struct Connection<'a, M, F> {
     source: &'a TcpSource<M>,
-    stream: TcpStream,
+    stream: Stream,
     feed: F,
     /// What the unfinished line holds.
     held: Option<IntakePermit>,
@@ -111,7 +112,7 @@ enum Asked {
 }
 
 impl<'a, M, F: Feed> Connection<'a, M, F> {
-    pub(super) fn new(source: &'a TcpSource<M>, stream: TcpStream, feed: F) -> Self {
+    pub(super) fn new(source: &'a TcpSource<M>, stream: Stream, feed: F) -> Self {
         Self {
             source,
             stream,
@@ -139,7 +140,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 if reached.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Event::Phase(next));
                 }
-                if self.confirming.poll(&self.stream, context).is_ready() {
+                if self.confirming.poll(&mut self.stream, context).is_ready() {
                     return Poll::Ready(Event::NotStored);
                 }
                 // For the same reason the clock goes before reading while it says when that is.
@@ -188,12 +189,13 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// confirmed. A sender that is told line by line is told first what is stored of what was read, if that is soon.
     async fn ask_to_close(&mut self, clock: Pin<&mut Sleep>) -> Asked {
         // Abandoned at the limit, the last confirmations are not sent, which says that nobody knows.
-        let _ = timeout(LAST_ACKS, self.confirming.settled(&self.stream)).await;
+        let _ = timeout(LAST_ACKS, self.confirming.settled(&mut self.stream)).await;
         if self.confirming.has_failed() {
             return Asked::No;
         }
         self.confirming.end();
-        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+        // Where it fails, the connection has ended already; where the peer reads nothing, it is not waited for.
+        let _ = timeout(LAST_ACKS, self.stream.shutdown()).await;
         let now = Instant::now();
         clock.reset(now + QUIET);
         Asked::Since(now)
@@ -251,17 +253,17 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             return None;
         }
         let bytes = self.feed.admission_bytes(self.read_bytes()).min(self.fair_bytes());
-        if let Some(permit) = self.source.intake.try_admit(bytes) {
+        if let Some(permit) = self.source.means.intake.try_admit(bytes) {
             return Some(permit);
         }
         let mut stop = stop.clone();
         let admitted = async {
             tokio::select! {
-                permit = self.source.intake.admit(bytes) => Some(permit),
+                permit = self.source.means.intake.admit(bytes) => Some(permit),
                 () = stop.reached(Phase::Drain) => None,
             }
         };
-        self.confirming.alongside(&self.stream, admitted).await
+        self.confirming.alongside(&mut self.stream, admitted).await
     }
 
     /// Bytes to read at once: fewer where the smallest lines would become more than a fair part of the budget.
@@ -273,7 +275,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Most memory admitted for one read. It is far less than the budget, or a read would wait until nothing is held.
     fn fair_bytes(&self) -> u64 {
-        (self.source.intake.bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX)
+        (self.source.means.intake.bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX)
     }
 
     /// One read, parsed at once.
@@ -305,7 +307,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             self.held = Some(permit.split(bytes));
         }
         if bytes > SMALL_LINE_BYTES {
-            self.held_large = self.source.unfinished.try_admit(bytes);
+            self.held_large = self.source.means.unfinished.try_admit(bytes);
             return self.held_large.is_some();
         }
         true
@@ -317,23 +319,23 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut last = None;
         while let Some(batch) = batches.next() {
             let (events, is_rejects) = (batch.len() as u64, batch.is_rejects);
-            let receipt = match self.source.buffer.try_append(batch) {
+            let receipt = match self.source.means.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
                     let behind: u64 = batches.as_slice().iter().map(|batch| batch.len() as u64).sum();
-                    let _waiting = self.source.waiting.wait(events + behind);
-                    self.confirming.alongside(&self.stream, self.source.buffer.append(batch)).await
+                    let _waiting = self.source.means.waiting.wait(events + behind);
+                    self.confirming.alongside(&mut self.stream, self.source.means.buffer.append(batch)).await
                 }
             };
             match receipt {
                 Ok(receipt) => {
                     if is_rejects {
-                        self.source.metrics.dead_letters(events);
+                        self.source.means.metrics.dead_letters(events);
                     }
                     last = Some(self.trail.follow(receipt));
                 }
                 Err(Closed) => {
-                    self.source.metrics.dropped_at_stop(events);
+                    self.source.means.metrics.dropped_at_stop(events);
                     self.confirming.fail();
                 }
             }
@@ -350,8 +352,8 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// Takes the last line where the end is clean, counts what is lost where it is not, and closes; says how it ended after
     /// all, because a clean end may turn out not to be one that can be confirmed.
     async fn finish(&mut self, clean: bool, end: ConnectionEnd, stop: &StopWatch) -> ConnectionEnd {
-        let mut permit = self.held.take().unwrap_or_else(|| self.source.intake.nothing());
-        self.lines += self.feed.finish(clean, &mut permit, &mut self.batches);
+        let mut permit = self.held.take().unwrap_or_else(|| self.source.means.intake.nothing());
+        self.lines += self.feed.finish(clean, &mut permit, &mut self.batches).lines;
         self.append().await;
         drop(permit);
         self.held_large = None;
@@ -360,12 +362,16 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 return end;
             }
             // Nothing is left in the socket and everything is stored: this end may look like one.
-            let _ = SockRef::from(&self.stream).set_linger(None);
+            let _ = SockRef::from(self.stream.tcp()).set_linger(None);
+            if let Stream::Tls(_) = self.stream {
+                // Over TLS the end has to be said, or the sender must take it for a cut.
+                let _ = timeout(LAST_ACKS, self.stream.shutdown()).await;
+            }
         } else {
-            self.confirming.hurry(&self.stream).await;
+            self.confirming.hurry(&mut self.stream).await;
             if end == ConnectionEnd::Stopped {
-                let unread = rustix::io::ioctl_fionread(&self.stream).unwrap_or(0);
-                self.source.metrics.unread(unread);
+                let unread = rustix::io::ioctl_fionread(self.stream.tcp()).unwrap_or(0);
+                self.source.means.metrics.unread(unread);
             }
         }
         end
@@ -380,7 +386,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut stop = stop.clone();
         tokio::select! {
             biased;
-            settled = self.confirming.settled(&self.stream) => settled,
+            settled = self.confirming.settled(&mut self.stream) => settled,
             () = stop.reached(Phase::Stop) => Err(ConnectionEnd::Stopped),
             () = tokio::time::sleep(self.source.plan.idle_timeout) => {
                 Err(if self.confirming.is_storing() { ConnectionEnd::NotStored } else { ConnectionEnd::Idle })

@@ -11,7 +11,9 @@ use socket2::Socket;
 use socket2::Type;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -20,13 +22,19 @@ use crate::batch::Batch;
 use crate::batch::EventId;
 use crate::batch::Mark;
 use crate::batch::SourceId;
+use crate::buffer::Buffer;
 use crate::buffer::Cursor;
 use crate::buffer::MemoryPlan;
+use crate::intake::Intake;
 use crate::intake::IntakePermit;
 use crate::metrics::Metrics;
 use crate::source::Passed;
+use crate::source::door::Door;
+use crate::source::door::DoorPlan;
+use crate::stop::Phase;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::waiting::WaitingEvents;
 
 const MOMENT: Duration = Duration::from_secs(20);
 
@@ -46,11 +54,11 @@ impl Feed for Newlines {
         let marks = (1..=lines as u32).map(|line| Mark { end: line * 3, id: EventId([0; 16]), time: 0 }).collect();
         out.push(Batch { docs: Bytes::from("{}\n".repeat(lines)), marks, source: SourceId(0), received: 0, is_rejects: false });
         self.0.fetch_add(lines as u64, Ordering::Relaxed);
-        Passed { lines: lines as u64, too_long: false }
+        Passed { lines: lines as u64, accepted: lines as u64, ..Passed::default() }
     }
 
-    fn finish(&mut self, _: bool, _: &mut IntakePermit, _: &mut Vec<Batch>) -> u64 {
-        0
+    fn finish(&mut self, _: bool, _: &mut IntakePermit, _: &mut Vec<Batch>) -> Passed {
+        Passed::default()
     }
 
     fn held_bytes(&self) -> usize {
@@ -79,27 +87,22 @@ fn running(confirm: Confirm) -> Running {
     listener.listen(8).expect("it is bound");
     let listener = TcpListener::from_std(listener.into()).expect("a listener");
     let address = listener.local_addr().expect("bound");
-    let plan = TcpSourcePlan {
-        name: "in".to_owned(),
-        address: address.to_string(),
-        line_bytes_max: 1024,
-        confirm,
-        connections_max: 8,
-        idle_timeout: Duration::from_secs(2),
-    };
+    let idle_timeout = Duration::from_secs(2);
+    let door = DoorPlan { name: "in".to_owned(), address: address.to_string(), connections_max: 8, idle_timeout };
     let (buffer, cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 30 }, 1);
     let (metrics, lines, (stop, watch)) = (Metrics::new(), Arc::new(AtomicU64::new(0)), stop());
     let counted = lines.clone();
-    let source = TcpSource {
-        plan,
+    let metrics_in = metrics.source("in", &[]);
+    let means = Means {
         intake: Intake::new(1 << 30),
         unfinished: Intake::new(1 << 30),
         buffer: buffer.clone(),
         waiting: WaitingEvents::default(),
-        metrics: metrics.source("in", &[]),
-        make_feed: move || Newlines(counted.clone()),
+        metrics: metrics_in.clone(),
+        make_feed: move |_: &Opening<'_>| Newlines(counted.clone()),
     };
-    let task = tokio::spawn(source.run(listener, watch));
+    let source = TcpSource { plan: TcpSourcePlan { confirm, idle_timeout }, means };
+    let task = tokio::spawn(Door { plan: door, metrics: metrics_in }.run(listener, source, watch));
     Running { address, buffer, lines, metrics, stop, task, _cursors: cursors }
 }
 

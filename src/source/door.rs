@@ -1,0 +1,194 @@
+//! The way into the house: accepts connections for a source of any kind, finds out who it is, and has the source serve them.
+//!
+//! Everything a peer can delay happens in the connection's own task, so that nobody keeps others out by saying nothing. A
+//! full house is a connection not accepted. It reads no event.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::ConnectionEnd;
+use crate::metrics::SourceMetrics;
+use crate::net::stream::Stream;
+use crate::peer::Peer;
+use crate::stop::Phase;
+use crate::stop::StopWatch;
+
+/// What is the same for sources of every kind, as decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoorPlan {
+    /// Unique among the sources; the label of its metrics.
+    pub name: String,
+    /// `host:port` to listen on, IPv6 in brackets. Port 0 lets the system choose.
+    pub address: String,
+    /// Most connections open at once.
+    pub connections_max: usize,
+    /// A connection that sends nothing for so long is closed.
+    pub idle_timeout: Duration,
+}
+
+/// A connection of which is known whose it is.
+#[derive(Debug)]
+pub struct Arrival {
+    /// What it says and is told.
+    pub stream: Stream,
+    /// Whose it is.
+    pub peer: Peer,
+}
+
+/// What a source does with a connection.
+pub trait Serve: Send + Sync + 'static {
+    /// Whether the kernel resets connections that end without the source having said so, which senders must not take for a
+    /// confirmation; where there are answers, a reset could cut off the last of them.
+    const RESETS: bool;
+
+    /// Serves a connection until its end, and says how that was.
+    fn serve(&self, arrival: Arrival, stop: StopWatch) -> impl Future<Output = ConnectionEnd> + Send;
+}
+
+/// Lets connections in.
+#[derive(Debug)]
+pub struct Door {
+    /// What was decided.
+    pub plan: DoorPlan,
+    /// What is counted.
+    pub metrics: SourceMetrics,
+}
+
+/// Longest a source waits after it could not accept a connection, for example because descriptors ran out.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+impl Door {
+    /// Accepts connections until intake stops and then those the kernel has taken by then; waits for those that are open
+    /// until they have ended or everything stops.
+    pub async fn run<S: Serve>(self, listener: TcpListener, source: S, mut stop: StopWatch) {
+        let places = Arc::new(Semaphore::new(self.plan.connections_max));
+        let house = Arc::new((self, source));
+        let tracker = TaskTracker::new();
+        let mut pause = Duration::ZERO;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.reached(Phase::StopIntake) => break,
+                accepted = accept(&listener, &places) => accepted,
+            };
+            take(&house, accepted, &stop, &tracker, &mut pause).await;
+        }
+        // Their senders may have closed and believe that all is well.
+        loop {
+            let waiting = tokio::select! {
+                biased;
+                () = stop.reached(Phase::Drain) => break,
+                waiting = accept_waiting(&listener, &places) => waiting,
+            };
+            let Some(accepted) = waiting.transpose() else { break };
+            take(&house, accepted, &stop, &tracker, &mut pause).await;
+        }
+        drop(listener);
+        tracker.close();
+        tracker.wait().await;
+    }
+
+    /// Finds out whose a connection is and has it served.
+    async fn open<S: Serve>(&self, source: &S, stream: TcpStream, from: SocketAddr, stop: StopWatch) {
+        self.metrics.connected();
+        let mut guard = EndGuard { metrics: &self.metrics, end: ConnectionEnd::Panicked };
+        if !S::RESETS {
+            // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
+            let _ = SockRef::from(&stream).set_linger(None);
+        }
+        let arrival = Arrival { stream: Stream::Plain(stream), peer: Peer::at(from) };
+        guard.end = source.serve(arrival, stop).await;
+    }
+
+    fn accept_failed(&self, error: &io::Error, pause: Duration) {
+        self.metrics.accept_failed();
+        let name = &self.plan.name;
+        if pause == ACCEPT_PAUSE_MAX {
+            tracing::error!(source = %name, %error, "connections cannot be accepted; raise the limit of open files (LimitNOFILE, ulimit -n) or lower max_connections");
+        } else {
+            tracing::warn!(source = %name, %error, "a connection could not be accepted; trying again in {pause:?}");
+        }
+    }
+}
+
+/// Starts the task of a connection, or waits a while after a failure.
+async fn take<S: Serve>(
+    house: &Arc<(Door, S)>,
+    accepted: io::Result<Accepted>,
+    stop: &StopWatch,
+    tracker: &TaskTracker,
+    pause: &mut Duration,
+) {
+    match accepted {
+        Ok(Accepted { stream, from, place }) => {
+            *pause = Duration::ZERO;
+            let (house, stop) = (house.clone(), stop.clone());
+            let connection = async move {
+                let _place = place;
+                let (door, source) = &*house;
+                door.open(source, stream, from, stop).await;
+            };
+            tracker.spawn(connection);
+        }
+        Err(error) => {
+            *pause = (*pause * 2).clamp(Duration::from_millis(10), ACCEPT_PAUSE_MAX);
+            house.0.accept_failed(&error, *pause);
+            tokio::time::sleep(*pause).await;
+        }
+    }
+}
+
+/// A connection and its place among those that may be open.
+struct Accepted {
+    stream: TcpStream,
+    from: SocketAddr,
+    place: OwnedSemaphorePermit,
+}
+
+/// The next connection, once there is a place for it. Abandoning it loses nothing: a connection not yet accepted stays
+/// with the kernel.
+async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = a_place(places).await;
+    let (stream, from) = listener.accept().await?;
+    Ok(Accepted { stream, from, place })
+}
+
+/// The same of those the kernel has taken already; `None` when there is none.
+async fn accept_waiting(listener: &TcpListener, places: &Arc<Semaphore>) -> io::Result<Option<Accepted>> {
+    let place = a_place(places).await;
+    // The kernel is asked itself: the runtime's readiness may lag behind it, and asking is the last chance.
+    let (socket, from) = match SockRef::from(listener).accept() {
+        Ok(accepted) => accepted,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let from = from.as_socket().ok_or_else(|| io::Error::other("a connection without an address"))?;
+    socket.set_nonblocking(true)?;
+    let stream = TcpStream::from_std(socket.into())?;
+    Ok(Some(Accepted { stream, from, place }))
+}
+
+async fn a_place(places: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    places.clone().acquire_owned().await.expect("the places are never closed")
+}
+
+/// Counts the end of a connection, also when its task panics.
+struct EndGuard<'a> {
+    metrics: &'a SourceMetrics,
+    end: ConnectionEnd,
+}
+
+impl Drop for EndGuard<'_> {
+    fn drop(&mut self) {
+        self.metrics.disconnected(self.end);
+    }
+}
