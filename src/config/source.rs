@@ -19,6 +19,7 @@ use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
 use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
+use crate::config::tls::decide_tls;
 use crate::config::words::Words;
 use crate::elb::Schema;
 use crate::elb::rules::RULES_MAX;
@@ -109,13 +110,18 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
-    for key in ["tls", "proxy_protocol"] {
-        source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
-    }
+    source.later("proxy_protocol", "remove it, and let a load balancer or a tunnel in front do that part");
     warn_of_placeholders(source, &name, parse.schema, &fields);
+    let tls = decide_tls(source, &name);
     let address = address?.text;
     Some(SourcePlan {
-        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
+        door: DoorPlan {
+            name,
+            address,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            idle_timeout,
+            tls,
+        },
         kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
         parse: ParsePlan { fields, ..parse },
     })

@@ -22,6 +22,10 @@ pub enum ConnectionEnd {
     Idle,
     /// Its unfinished line found no room in the memory set aside for such lines.
     Memory,
+    /// The TLS handshake came to nothing.
+    Handshake,
+    /// The sender speaks TLS where none is spoken.
+    UnexpectedTls,
     /// A line was over the limit, on a connection whose sender is told what was taken.
     LineTooLong,
     /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
@@ -34,8 +38,18 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::LineTooLong, Self::NotStored, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 10] = [
+        Self::Closed,
+        Self::Reset,
+        Self::Idle,
+        Self::Memory,
+        Self::Handshake,
+        Self::UnexpectedTls,
+        Self::LineTooLong,
+        Self::NotStored,
+        Self::Stopped,
+        Self::Panicked,
+    ];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -44,6 +58,8 @@ impl ConnectionEnd {
             Self::Reset => "reset",
             Self::Idle => "idle",
             Self::Memory => "memory",
+            Self::Handshake => "tls_handshake",
+            Self::UnexpectedTls => "unexpected_tls",
             Self::LineTooLong => "line_too_long",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
