@@ -25,3 +25,9 @@ mod lines;
 mod pressure;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tls.rs"]
+mod tls;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
+#[path = "e2e/tls_files.rs"]
+mod tls_files;

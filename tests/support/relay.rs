@@ -356,6 +356,11 @@ impl Relay {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP, so that it looks at its files.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Sends SIGKILL, so that the kernel ends what is open.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
