@@ -152,6 +152,9 @@ address = '0.0.0.0:5000'
 redact_names = ['order_no']
 [source.fields]
 Component = 'web'
+[source.tls]
+certificate = '/etc/elbow/relay.pem'
+key = '/etc/elbow/relay.key'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -192,6 +195,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" if on_disk => "[buffer] of kind \"disk\"",
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
+        "[source.tls] of elb" => "[source.tls]",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -284,6 +288,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]]" => "type = 'tcp'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
+        "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
         "[buffer] of kind \"memory\"" => return format!("[buffer]\n{setting}\n{LEAST}"),
         "[buffer] of kind \"disk\"" => return format!("{DATA_DIR}[buffer]\n{setting}\n{LEAST}"),
@@ -356,6 +361,7 @@ fn metrics() -> Metrics {
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.tls("in").loaded();
     metrics
 }
 

@@ -28,6 +28,7 @@ use crate::support::tls::Files;
 use crate::support::tls::Identity;
 use crate::support::tls::TlsSender;
 use crate::support::tls::trusting;
+use crate::support::tls::trusting_roots;
 
 #[track_caller]
 fn reloads(metrics: &Metrics, result: &str) -> u64 {
@@ -199,11 +200,44 @@ fn files_are_looked_at_by_the_check_and_before_anything_starts() {
     assert!(said.contains("senders.pem cannot be read"), "{said}");
 }
 
+/// Whether there is an OpenSSL to try it with; says so where there is none.
+fn has_openssl() -> bool {
+    let version = Command::new("openssl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let is_there = version.is_ok_and(|status| status.success());
+    if !is_there {
+        eprintln!("there is no openssl here: this is not tried");
+    }
+    is_there
+}
+
+#[test]
+fn the_certificates_that_the_page_on_tls_makes_are_good() {
+    if !has_openssl() {
+        return;
+    }
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tls.md")).expect("the page is there");
+    let (_, commands) = page.split_once("```sh\n").expect("commands");
+    let (commands, _) = commands.split_once("```").expect("their end");
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new("sh").args(["-ec", commands]).current_dir(&folder).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name| fs::read_to_string(folder.path().join(name)).expect("it has been made");
+    let identity = |name: &str| Identity { certificate: read(format!("{name}.pem")), key: read(format!("{name}.key")) };
+    let files = Files::new(&identity("relay"));
+    files.write("senders.pem", &read("ca.pem".to_owned()));
+    let relay = Relay::to_stdout().source(&files.mutual("client_names = [\"lambda.example\"]")).start();
+    let authority = CertificateDer::from_pem_slice(read("ca.pem".to_owned()).as_bytes()).expect("PEM");
+    let mut sender =
+        TlsSender::connect(relay.lines, &trusting_roots([authority], Some(&identity("sender")), rustls::ALL_VERSIONS));
+    sender.send("an event\n");
+    sender.finish();
+    relay.writes(1);
+    relay.stop().cleanly();
+}
+
 #[test]
 fn a_sender_as_everybody_has_it_gets_in() {
-    let is_there = Command::new("openssl").arg("version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !is_there.is_ok_and(|status| status.success()) {
-        eprintln!("there is no openssl here: this is not tried");
+    if !has_openssl() {
         return;
     }
     let authority = Authority::new("ours");

@@ -128,9 +128,19 @@ pub(crate) fn trusting(
     identity: Option<&Identity>,
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
+    trusting_roots(authorities.iter().map(|authority| authority.issuer.der().clone()), identity, versions)
+}
+
+/// The same with authorities of others.
+#[track_caller]
+pub(crate) fn trusting_roots(
+    authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+    identity: Option<&Identity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
-        roots.add(authority.issuer.der().clone()).expect("an authority");
+        roots.add(authority).expect("an authority");
     }
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
     let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(roots);

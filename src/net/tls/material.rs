@@ -118,7 +118,7 @@ mod tests {
         check(certificates(path, b""), "has no certificate");
         check(certificates(path, secret.as_bytes()), "are the two files swapped?");
         check(certificates(path, &CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")), "-inform der");
-        check(certificates(path, certificate[..certificate.len() / 2].as_bytes()), "is not PEM");
+        check(certificates(path, &certificate.as_bytes()[..certificate.len() / 2]), "is not PEM");
         check(key(path, b"-----BEGIN"), "has no private key");
         check(key(path, certificate.as_bytes()), "are the two files swapped?");
         check(key(path, secret.replace("BEGIN PRIVATE", "BEGIN ENCRYPTED PRIVATE").as_bytes()), "is encrypted");
