@@ -39,14 +39,16 @@ impl ProxyPlan {
 }
 
 /// Why there is no header.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoHeader {
     /// The connection does not begin with one that is taken.
     Refused(Refusal),
     /// It ended before its first byte.
     Closed,
-    /// It broke, or was waited for in vain, before its first byte.
-    Nothing(io::Result<()>),
+    /// It broke before its first byte.
+    Broken,
+    /// Nobody had the patience to wait for its first byte.
+    Silent,
 }
 
 /// Bytes looked at before a header has shown to be longer. Those of load balancers have about a hundred.
@@ -59,61 +61,48 @@ const USUAL_BYTES: usize = 256;
 /// When there is none, or none in time. The connection is to be closed then: nobody knows what was read of it.
 pub async fn take_header(stream: &TcpStream, versions: Versions, patience: impl Future<Output = ()>) -> Result<Header, NoHeader> {
     let mut held = 0;
-    let waited = tokio::select! {
+    let missed = tokio::select! {
         biased;
-        taken = take(stream, versions, &mut held) => taken,
-        () = patience => Ok(None),
+        taken = take(stream, versions, &mut held) => match taken {
+            Ok(header) => return Ok(header),
+            Err(missed) => missed,
+        },
+        () = patience => NoHeader::Silent,
     };
-    match waited {
-        Ok(Some(Progress::Whole(header, _))) => Ok(header),
-        Ok(Some(Progress::Partial)) if held == 0 => Err(NoHeader::Closed),
-        Err(Taking::Broken(error)) if held == 0 => Err(NoHeader::Nothing(Err(error))),
-        Ok(None) if held == 0 => Err(NoHeader::Nothing(Ok(()))),
-        Err(Taking::Refused(refusal)) => Err(NoHeader::Refused(refusal)),
-        // Its beginning has come, and then its end, an error or nothing for too long.
-        Ok(_) | Err(Taking::Broken(_)) => Err(NoHeader::Refused(Refusal::Truncated)),
-    }
+    Err(match missed {
+        NoHeader::Closed | NoHeader::Broken | NoHeader::Silent if held > 0 => NoHeader::Refused(Refusal::Truncated),
+        missed => missed,
+    })
 }
 
-enum Taking {
-    Refused(Refusal),
-    Broken(io::Error),
-}
-
-impl From<io::Error> for Taking {
-    fn from(error: io::Error) -> Self {
-        Self::Broken(error)
-    }
-}
-
-/// Takes a header and counts the bytes taken in `held`, also where it is abandoned; [`Progress::Partial`] says that the
-/// connection has ended before.
-async fn take(stream: &TcpStream, versions: Versions, held: &mut usize) -> Result<Option<Progress>, Taking> {
-    stream.readable().await?;
+/// Takes a header and counts in `held` the bytes taken of it, also where it is abandoned.
+async fn take(stream: &TcpStream, versions: Versions, held: &mut usize) -> Result<Header, NoHeader> {
+    let broken = |_: io::Error| NoHeader::Broken;
+    stream.readable().await.map_err(broken)?;
     let mut bytes = vec![0; USUAL_BYTES];
     loop {
-        let seen = *held + stream.peek(&mut bytes[*held..]).await?;
+        let seen = *held + stream.peek(&mut bytes[*held..]).await.map_err(broken)?;
         if seen == *held {
-            return Ok(Some(Progress::Partial));
+            return Err(NoHeader::Closed);
         }
-        let progress = proxy::read(&bytes[..seen], versions).map_err(Taking::Refused)?;
+        let progress = proxy::read(&bytes[..seen], versions).map_err(NoHeader::Refused)?;
         let end = match &progress {
             Progress::Partial => seen,
             Progress::Whole(_, end) => *end,
         };
-        // What has been seen is there: no other reader takes it away.
+        // What has been seen is there, and nobody else takes it away.
         while *held < end {
             match stream.try_read(&mut bytes[*held..end]) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(0) => return Err(NoHeader::Closed),
                 Ok(count) => *held += count,
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
-                    stream.readable().await?;
+                    stream.readable().await.map_err(broken)?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(broken(error)),
             }
         }
-        if let Progress::Whole(..) = progress {
-            return Ok(Some(progress));
+        if let Progress::Whole(header, _) = progress {
+            return Ok(header);
         }
         if *held == bytes.len() {
             // The longest header has been decided on before there is no room left.
@@ -220,14 +209,14 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_come_is_told_apart() {
-        assert!(matches!(missed(b"", true).await, NoHeader::Closed));
-        assert!(matches!(missed(b"", false).await, NoHeader::Nothing(Ok(()))));
+        assert_eq!(missed(b"", true).await, NoHeader::Closed);
+        assert_eq!(missed(b"", false).await, NoHeader::Silent);
         for ends in [false, true] {
             for bytes in [b"P".as_slice(), &TEXT[..TEXT.len() - 1], &binary(300)[..299], &V2_SIGNATURE] {
-                assert!(matches!(missed(bytes, ends).await, NoHeader::Refused(Refusal::Truncated)));
+                assert_eq!(missed(bytes, ends).await, NoHeader::Refused(Refusal::Truncated));
             }
-            assert!(matches!(missed(b"hello", ends).await, NoHeader::Refused(Refusal::Missing)));
-            assert!(matches!(missed(&binary(4082), ends).await, NoHeader::Refused(Refusal::TooLong)));
+            assert_eq!(missed(b"hello", ends).await, NoHeader::Refused(Refusal::Missing));
+            assert_eq!(missed(&binary(4082), ends).await, NoHeader::Refused(Refusal::TooLong));
         }
     }
 
