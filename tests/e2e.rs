@@ -11,6 +11,8 @@ mod commands;
 mod confirm;
 #[path = "e2e/connections.rs"]
 mod connections;
+#[path = "e2e/crowds.rs"]
+mod crowds;
 #[path = "e2e/delivery.rs"]
 mod delivery;
 #[path = "e2e/figures.rs"]
