@@ -37,12 +37,7 @@ pub fn decide_proxy(source: &mut Reader<'_, '_>) -> Option<ProxyPlan> {
 
 /// Reads a list of networks; a single address is one of its own.
 pub fn decide_networks(reader: &mut Reader<'_, '_>, key: &'static str) -> Vec<IpNet> {
-    let Some(all) = reader.strings(key) else {
-        if !reader.has(key) {
-            reader.record(key, "none", Origin::Default);
-        }
-        return Vec::new();
-    };
+    let Some(all) = reader.strings(key) else { return Vec::new() };
     if all.is_empty() || all.len() > NETWORKS_MAX {
         reader.refuse_key(key, "names too few or too many networks", "1 to 256 are possible");
     }

@@ -141,6 +141,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let keep_original = source.switch("keep_original", false);
     let identities = Identity::ALL.map(|identity| (identity.label(), identity));
     let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
+    let sender_fields = source.switch("sender_fields", false);
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &[] }, ("tag", OnReject::Tag));
@@ -161,7 +162,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     );
     let line_bytes_max = decide_line_bytes(source, &growth, shared);
     let plain = ParsePlan::plain(format, schema);
-    let plain = ParsePlan { classic_extra, keep_original, identity, redact, redact_names, ..plain };
+    let plain = ParsePlan { classic_extra, keep_original, identity, sender_fields, redact, redact_names, ..plain };
     ParsePlan { rules, lookups, on_reject, line_bytes_max, ..plain }
 }
 

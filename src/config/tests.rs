@@ -22,6 +22,7 @@ use crate::sink::SinkKind;
 use crate::source::tcp::Confirm;
 
 mod handling;
+mod listener;
 
 fn variables(name: &str) -> Option<String> {
     match name {

@@ -197,8 +197,8 @@ fn v1_sender<A: FromStr + Into<IpAddr>>(text: &str) -> Option<SocketAddr> {
     let mut words = text.split(' ');
     let [source, destination] = [words.next()?, words.next()?].map(|word| word.parse::<A>().ok());
     let [port, destination_port] = [words.next()?, words.next()?].map(v1_port);
-    (destination?, destination_port?);
-    words.next().is_none().then_some(SocketAddr::new(source?.into(), port?))
+    let is_whole = destination.is_some() && destination_port.is_some() && words.next().is_none();
+    is_whole.then_some(SocketAddr::new(source?.into(), port?))
 }
 
 /// Decimal digits without anything before them.
@@ -292,9 +292,8 @@ fn read_additions(header: &[u8], additions: &[u8]) -> Result<Option<Box<str>>, R
                 }
             }
             (AWS, [AWS_ENDPOINT, name @ ..]) => {
-                if endpoint.replace(endpoint_name(name).ok_or(Refusal::Malformed)?).is_some() {
-                    return Err(Refusal::Malformed);
-                }
+                let name = endpoint_name(name).filter(|_| endpoint.is_none());
+                endpoint = Some(name.ok_or(Refusal::Malformed)?);
             }
             _ => {}
         }
