@@ -25,5 +25,7 @@ mod letters;
 mod lines;
 #[path = "e2e/pressure.rs"]
 mod pressure;
+#[path = "e2e/proxy.rs"]
+mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;

@@ -2,5 +2,6 @@
 
 pub mod listen;
 pub mod outq;
+pub mod proxy;
 pub mod sockets;
 pub mod stream;

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod pool;
 mod preamble;
 pub mod relay;
+mod sender;
 pub mod start_error;
 mod storage;
 mod text;

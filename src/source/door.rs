@@ -15,8 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::whose;
 use crate::metrics::ConnectionEnd;
 use crate::metrics::SourceMetrics;
+use crate::net::proxy::ProxyPlan;
 use crate::net::stream::Stream;
 use crate::peer::Peer;
 use crate::stop::Phase;
@@ -33,6 +35,8 @@ pub struct DoorPlan {
     pub connections_max: usize,
     /// A connection that sends nothing for so long is closed.
     pub idle_timeout: Duration,
+    /// The proxies in front, whose connections begin with a header; `None` where none may.
+    pub proxy: Option<ProxyPlan>,
 }
 
 /// A connection of which is known whose it is.
@@ -105,7 +109,11 @@ impl Door {
             // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
             let _ = SockRef::from(&stream).set_linger(None);
         }
-        let arrival = Arrival { stream: Stream::Plain(stream), peer: Peer::at(from) };
+        let peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
+            Ok(peer) => peer,
+            Err(end) => return guard.end = end,
+        };
+        let arrival = Arrival { stream: Stream::Plain(stream), peer };
         guard.end = source.serve(arrival, stop).await;
     }
 

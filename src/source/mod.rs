@@ -5,6 +5,7 @@
 
 pub mod door;
 pub mod tcp;
+mod whose;
 
 use crate::batch::Batch;
 use crate::buffer::Buffer;
