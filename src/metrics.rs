@@ -33,6 +33,7 @@ use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::Origin;
 use crate::tally::REASONS;
+use crate::wire::proxy::Refusal;
 
 /// Figures of a sink at one moment.
 #[derive(Clone, Debug, Default)]
@@ -114,6 +115,7 @@ struct SourceFamilies {
     dropped: IntCounterVec,
     open: IntGaugeVec,
     ended: IntCounterVec,
+    refused: IntCounterVec,
     longer: IntCounterVec,
     redactions: IntCounterVec,
     rules: IntCounterVec,
@@ -176,6 +178,12 @@ impl Metrics {
             ),
             open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
             ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
+            refused: counters(
+                &registry,
+                "source_proxy_refusals_total",
+                "Connections closed for the PROXY header they had or had not, by reason",
+                &["source", "reason"],
+            ),
         };
         let accept = counters(&registry, "source_accept_errors_total", "Connections that could not be accepted", &["source"]);
         let mut source = source;
@@ -237,6 +245,7 @@ impl Metrics {
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },
+            refused: Refusal::ALL.iter().map(|refusal| self.source.refused.with_label_values(&[name, refusal.label()])).collect(),
             connections_open: self.source.open.with_label_values(&[name]),
             connections_ended: ConnectionEnd::ALL
                 .iter()

@@ -13,6 +13,7 @@ pub mod complaint;
 pub mod decide;
 pub mod fields;
 pub mod growth;
+pub mod listener;
 pub mod lookup;
 pub mod overrides;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 pub mod listen;
 pub mod outq;
+pub mod proxy;
 pub mod sockets;
 pub mod stream;
 pub mod tls;

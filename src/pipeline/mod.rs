@@ -16,6 +16,7 @@ pub mod pool;
 mod preamble;
 pub mod relay;
 pub mod reload;
+mod sender;
 pub mod start_error;
 mod storage;
 mod text;

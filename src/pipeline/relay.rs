@@ -246,7 +246,7 @@ impl Relay {
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.clone(), ids());
+            let parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };

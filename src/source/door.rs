@@ -16,8 +16,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::whose;
 use crate::metrics::ConnectionEnd;
 use crate::metrics::SourceMetrics;
+use crate::net::proxy::ProxyPlan;
 use crate::net::stream::Stream;
 use crate::net::tls::TlsPlan;
 use crate::peer::Peer;
@@ -37,6 +39,8 @@ pub struct DoorPlan {
     pub connections_max: usize,
     /// A connection that sends nothing for so long is closed.
     pub idle_timeout: Duration,
+    /// The proxies in front, whose connections begin with a header; `None` where none may.
+    pub proxy: Option<ProxyPlan>,
     /// The TLS of its connections; `None`: they are plain.
     pub tls: Option<TlsPlan>,
 }
@@ -117,16 +121,16 @@ impl Door {
             // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
             let _ = SockRef::from(&stream).set_linger(None);
         }
-        let mut peer = Peer::at(from);
+        let mut peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
+            Ok(peer) => peer,
+            Err(end) => return guard.end = end,
+        };
         let stream = match &self.lock {
             None => Stream::Plain(stream),
             // A handshake's state is large, and gone before the connection is served.
             Some(lock) => match Box::pin(lock.open(stream, &mut peer, &stop)).await {
                 Ok(stream) => stream,
-                Err(end) => {
-                    guard.end = end;
-                    return;
-                }
+                Err(end) => return guard.end = end,
             },
         };
         guard.end = source.serve(Arrival { stream, peer }, stop).await;

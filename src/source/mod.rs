@@ -7,6 +7,7 @@ pub mod door;
 pub mod handshake;
 pub mod seldom;
 pub mod tcp;
+mod whose;
 
 use crate::batch::Batch;
 use crate::buffer::Buffer;

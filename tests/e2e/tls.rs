@@ -281,3 +281,27 @@ fn a_connection_that_says_nothing_is_no_warning() {
     let ended = relay.stop().cleanly();
     assert!(!ended.log.iter().any(|entry| entry["level"] == "WARN"), "{}", ended.log_text);
 }
+
+#[test]
+fn a_load_balancers_header_goes_before_the_handshake() {
+    let authority = Authority::new("relays");
+    let files = Files::new(&authority.relay());
+    let config = authority.trusting(None);
+    let header = b"PROXY TCP4 192.0.2.7 198.51.100.2 40000 5000\r\n";
+    let behind = "proxy_protocol = \"v1\"\nproxy_from = [\"127.0.0.0/8\"]\nsender_fields = true\n";
+    let relay = Relay::to_stdout().source(behind).source(&files.settings("handshake_timeout = \"1s\"")).start();
+    let mut sender = TlsSender::try_connect_behind(relay.lines, header, &config).expect("it gets in");
+    sender.send("an event\n");
+    sender.finish();
+    assert_eq!(relay.writes(1)[0]["sender_ip"], "192.0.2.7");
+    // Who says nothing, not even by a load balancer, is not waited for as long as a plain connection may be silent.
+    relay.sender().ends().expect_err("it is reset");
+    relay.until(|metrics| ended(metrics, "idle") == 1);
+    relay.stop().cleanly();
+
+    let relay = Relay::to_stdout().source(&files.settings("")).start();
+    assert!(TlsSender::try_connect_behind(relay.lines, header, &config).is_err(), "nobody expects a header here");
+    relay.until(|metrics| handshakes(metrics, "not_tls") == 1);
+    relay.says("or a load balancer sends a PROXY header first");
+    relay.stop().cleanly();
+}

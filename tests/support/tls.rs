@@ -215,7 +215,13 @@ impl TlsSender {
     }
 
     pub(crate) fn try_connect(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        Self::try_connect_behind(address, b"", config)
+    }
+
+    /// The same with bytes before the handshake, as a load balancer sends them.
+    pub(crate) fn try_connect_behind(address: SocketAddr, header: &[u8], config: &Arc<ClientConfig>) -> io::Result<Self> {
         let mut tcp = TcpStream::connect_timeout(&address, PATIENCE)?;
+        tcp.write_all(header)?;
         tcp.set_write_timeout(Some(WRITE_TIMEOUT))?;
         tcp.set_read_timeout(Some(PATIENCE))?;
         tcp.set_nodelay(true)?;

@@ -32,7 +32,6 @@ fn check_tls(setting: &str, key: &str, words: &str) {
 
 #[test]
 fn mistakes_in_a_tls_table() {
-    check_source("tls = true", 7, "source.tls", "expected a table");
     check_source("tls = { key = '/k' }", 7, "source.tls.certificate", "is missing");
     check_source("tls = { certificate = '/c' }", 7, "source.tls.key", "is missing");
     check_source("tls = { certificate = '', key = '/k' }", 23, "source.tls.certificate", "not the path of a file");
