@@ -20,6 +20,7 @@ use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
 use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
+use crate::config::tls::decide_tls;
 use crate::config::words::Words;
 use crate::elb::Schema;
 use crate::elb::rules::RULES_MAX;
@@ -111,8 +112,8 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
-    source.later("tls", "remove it, and let a load balancer or a tunnel in front do that part");
     warn_of_placeholders(source, &name, parse.schema, &fields);
+    let tls = decide_tls(source, &name);
     let address = address?.text;
     Some(SourcePlan {
         door: DoorPlan {
@@ -121,6 +122,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
             proxy,
+            tls,
         },
         kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
         parse: ParsePlan { fields, ..parse },

@@ -4,6 +4,8 @@
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
 pub mod door;
+pub mod handshake;
+pub mod seldom;
 pub mod tcp;
 mod whose;
 
