@@ -41,18 +41,26 @@ pub struct LineFeed {
     source: SourceId,
     pool: Pool,
     metrics: Arc<SourceMetrics>,
+    /// Whether the end of a line that has no newline is beyond doubt, because the sender has said where its bytes end.
+    knows_its_end: bool,
 }
 
 impl LineFeed {
     /// The feed of a new connection.
     pub fn new(line_bytes_max: usize, parser: LineParser, source: SourceId, pool: Pool, metrics: Arc<SourceMetrics>) -> Self {
-        Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics }
+        Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics, knows_its_end: false }
     }
 
     /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.
     #[must_use]
     pub fn refusing_long_lines(self) -> Self {
         Self { lines: self.lines.refusing(), ..self }
+    }
+
+    /// The same for a sender that says where its bytes end.
+    #[must_use]
+    pub fn knowing_its_end(self) -> Self {
+        Self { knows_its_end: true, ..self }
     }
 
     /// Runs `step` with a sink for lines and turns what it gives into batches.
@@ -138,10 +146,11 @@ impl Feed for LineFeed {
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let mut last = 0;
+        let last_is = if self.knows_its_end { Whole::Yes } else { Whole::Unterminated };
         let lost = self.collect(permit, out, |lines, each| {
-            lines.finish(clean, |chunk, start, end, whole| {
+            lines.finish(clean, |chunk, start, end, _| {
                 last += 1;
-                each(chunk, start, end, whole);
+                each(chunk, start, end, last_is);
             })
         });
         let Counted { accepted, rejected } = self.count(0);
@@ -151,6 +160,10 @@ impl Feed for LineFeed {
 
     fn held_bytes(&self) -> usize {
         self.lines.held_bytes()
+    }
+
+    fn remembered_bytes(&self) -> usize {
+        self.parser.remembered_bytes()
     }
 }
 

@@ -49,6 +49,8 @@ use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
+use crate::source::http::HttpSource;
+use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -93,6 +95,18 @@ pub struct SourcePlan {
 pub enum SourceKind {
     /// Lines over TCP.
     Tcp(TcpSourcePlan),
+    /// Requests over HTTP.
+    Http(HttpSourcePlan),
+}
+
+impl SourceKind {
+    /// What it takes, in words.
+    pub const fn takes(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "lines over TCP",
+            Self::Http(_) => "requests over HTTP",
+        }
+    }
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -104,8 +118,8 @@ const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// A running relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Name and address of each source, in the order of the plan.
-    pub sources: Vec<(String, SocketAddr)>,
+    /// Name and address of each source, and what it takes in words, in the order of the plan.
+    pub sources: Vec<(String, SocketAddr, &'static str)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     overview: Overview,
@@ -205,15 +219,19 @@ impl Relay {
     ) {
         let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look } = source;
         let address = listener.local_addr().expect("a listener has an address");
-        self.sources.push((door.name.clone(), address));
+        self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.clone(), ids());
+            let mut parser = LineParser::new(&parse, look.clone(), ids());
+            if let Some(request) = opening.request {
+                parser.begin_request(request.preamble);
+            }
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
-            if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
+            let feed = if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed };
+            if opening.request.is_some() { feed.knowing_its_end() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
@@ -221,6 +239,7 @@ impl Relay {
         let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
         };
     }
 

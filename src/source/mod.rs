@@ -4,6 +4,8 @@
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
 pub mod door;
+pub mod http;
+pub mod request;
 pub mod tcp;
 
 use crate::batch::Batch;
@@ -40,6 +42,15 @@ pub struct Opening<'a> {
     pub peer: &'a Peer,
     /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
     pub refuses_long_lines: bool,
+    /// What a request says of its lines, where they come in one; a connection says it in its first line.
+    pub request: Option<Asked<'a>>,
+}
+
+/// What a request says of its lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The same as the first line of a connection says it; nothing where it says nothing.
+    pub preamble: Option<&'a [u8]>,
 }
 
 /// How far one read has brought a connection.
@@ -69,4 +80,9 @@ pub trait Feed: Send + 'static {
 
     /// Bytes of memory held for a line whose end has not come yet.
     fn held_bytes(&self) -> usize;
+
+    /// Bytes of memory held for what has been seen of a request; less than its lines have.
+    fn remembered_bytes(&self) -> usize {
+        0
+    }
 }
