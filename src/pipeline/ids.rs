@@ -39,6 +39,8 @@ pub struct Ids {
     known: Known,
     /// Lines since the object's first one here; that line's successor while it is handled.
     lines: u64,
+    /// Place among the events of that line, where it is known beforehand.
+    element: u32,
     /// How often each content has come, by half of its id, where equal ones are told apart.
     copies: Option<HashMap<u64, u32>>,
 }
@@ -47,7 +49,7 @@ impl Ids {
     /// The ids of one connection. `nonce` is drawn once by the process, which counts its connections.
     pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
         let arrival = ArrivalIds::new(key, nonce, source, connection);
-        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0, copies: None }
+        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0, element: 0, copies: None }
     }
 
     /// From here on lines are those of this object; the next has this number.
@@ -93,11 +95,17 @@ impl Ids {
         self.lines = self.lines.wrapping_add(1);
     }
 
+    /// The next event is the one at this place, counted from zero, of the line behind so many.
+    pub(super) fn place(&mut self, lines: u64, element: u32) {
+        self.lines = lines.wrapping_add(1);
+        self.element = element;
+    }
+
     /// The id of the event a load-balancer line is.
     #[inline(always)]
     pub(super) fn of_elb(&mut self, identity: Identity, line: &[u8]) -> EventId {
         match (&self.known, identity) {
-            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), 0),
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), self.element),
             (Known::Id(id), _) => *id,
             (Known::Nothing, Identity::Auto | Identity::Content) => self.of_content(line),
             (Known::Nothing, Identity::Arrival) => self.arrival.draw(),
@@ -108,7 +116,7 @@ impl Ids {
     #[inline(always)]
     pub(super) fn of_other(&mut self, identity: Identity, event: &[u8], element: u32) -> EventId {
         match (&self.known, identity) {
-            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), element),
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), self.element.wrapping_add(element)),
             (Known::Id(id), _) if element == 0 => *id,
             (Known::Id(id), _) => self.content.id(&id.0, element),
             (Known::Nothing, Identity::Content) => self.of_content(event),

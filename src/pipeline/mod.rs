@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod feed;
+mod framer;
 pub mod handling;
 pub mod ids;
 pub mod letters;

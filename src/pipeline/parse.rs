@@ -4,6 +4,7 @@
 //! nothing and counts into a [`Tally`] that its caller empties once per read.
 
 mod again;
+mod value;
 
 use std::sync::Arc;
 

@@ -45,6 +45,7 @@ use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
@@ -226,12 +227,13 @@ impl Relay {
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
             let mut parser = LineParser::new(&parse, look.clone(), ids());
-            if let Some(request) = opening.request {
-                parser.begin_request(request.preamble);
+            let most = parse.line_bytes_max;
+            if let Some(Asked { preamble, framing }) = opening.request {
+                parser.begin_request(preamble);
+                return LineFeed::new(most, parser, id, pool.clone(), counted.clone()).of_request(most, framing);
             }
-            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
-            let feed = if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed };
-            if opening.request.is_some() { feed.knowing_its_end() } else { feed }
+            let feed = LineFeed::new(most, parser, id, pool.clone(), counted.clone());
+            if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());

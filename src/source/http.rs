@@ -5,6 +5,8 @@
 
 pub mod answer;
 pub mod body;
+pub mod head;
+pub mod kind;
 pub mod named;
 pub mod route;
 mod service;

@@ -51,6 +51,18 @@ pub struct Opening<'a> {
 pub struct Asked<'a> {
     /// The same as the first line of a connection says it; nothing where it says nothing.
     pub preamble: Option<&'a [u8]>,
+    /// What cuts its bytes into events.
+    pub framing: Framing,
+}
+
+/// What cuts the bytes of a request into events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Newlines.
+    #[default]
+    Lines,
+    /// Where they begin like JSON, its values; newlines otherwise.
+    ByContent,
 }
 
 /// How far one read has brought a connection.

@@ -16,6 +16,7 @@ use super::answer;
 use super::answer::Cause;
 use super::answer::Refusal;
 use super::body::Body;
+use super::kind;
 use super::named;
 use super::route::Route;
 use super::route::route;
@@ -86,7 +87,7 @@ where
     async fn events(&self, head: &Parts, incoming: Incoming) -> Result<Counts, Refused> {
         let preamble = named::preamble(head)?;
         let mut body = self.body(head, incoming)?;
-        let request = Some(Asked { preamble: preamble.as_deref() });
+        let request = Some(Asked { preamble: preamble.as_deref(), framing: kind::framing(head) });
         let feed = (self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request });
         let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
