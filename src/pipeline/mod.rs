@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod feed;
+mod framer;
 pub mod handling;
 pub mod ids;
 pub mod letters;

@@ -50,11 +50,14 @@ use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
+use crate::source::http::HttpSource;
+use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -99,13 +102,24 @@ pub struct SourcePlan {
 pub enum SourceKind {
     /// Lines over TCP.
     Tcp(TcpSourcePlan),
+    /// Requests over HTTP.
+    Http(HttpSourcePlan),
 }
 
 impl SourceKind {
+    /// What it takes, in words.
+    pub const fn takes(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "lines over TCP",
+            Self::Http(_) => "requests over HTTP",
+        }
+    }
+
     /// What it speaks inside TLS.
     pub fn speaks(&self) -> Speaks {
         match self {
             Self::Tcp(_) => Speaks::Lines,
+            Self::Http(_) => Speaks::Http,
         }
     }
 }
@@ -119,8 +133,8 @@ const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// A running relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Name and address of each source, in the order of the plan.
-    pub sources: Vec<(String, SocketAddr)>,
+    /// Name and address of each source, and what it takes in words, in the order of the plan.
+    pub sources: Vec<(String, SocketAddr, &'static str)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     overview: Overview,
@@ -240,14 +254,19 @@ impl Relay {
     ) {
         let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
-        self.sources.push((door.name.clone(), address));
+        self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
-            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
+            let mut parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
+            let most = parse.line_bytes_max;
+            if let Some(Asked { preamble, framing }) = opening.request {
+                parser.begin_request(preamble);
+                return LineFeed::new(most, parser, id, pool.clone(), counted.clone()).of_request(most, framing);
+            }
+            let feed = LineFeed::new(most, parser, id, pool.clone(), counted.clone());
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
@@ -257,6 +276,7 @@ impl Relay {
         let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
         };
     }
 
