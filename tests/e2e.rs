@@ -31,6 +31,8 @@ mod proxy;
 mod stopping;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/tls_crowds.rs"]
+mod tls_crowds;
 #[path = "e2e/tls_ends.rs"]
 mod tls_ends;
 #[path = "e2e/tls_files.rs"]

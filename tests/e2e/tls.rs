@@ -10,10 +10,16 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::http;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
 use rustls::AlertDescription;
 use rustls::ClientConfig;
 use rustls::version::TLS12;
 use rustls::version::TLS13;
+use tokio_rustls::TlsConnector;
 
 use crate::support::PATIENCE;
 use crate::support::lines::alb;
@@ -25,6 +31,7 @@ use crate::support::tls::Authority;
 use crate::support::tls::Files;
 use crate::support::tls::Flaw;
 use crate::support::tls::Identity;
+use crate::support::tls::RELAY;
 use crate::support::tls::TlsSender;
 use crate::support::tls::trusting;
 
@@ -303,5 +310,71 @@ fn a_load_balancers_header_goes_before_the_handshake() {
     assert!(TlsSender::try_connect_behind(relay.lines, header, &config).is_err(), "nobody expects a header here");
     relay.until(|metrics| handshakes(metrics, "not_tls") == 1);
     relay.says("or a load balancer sends a PROXY header first");
+    relay.stop().cleanly();
+}
+
+#[test]
+fn tls_on_a_plain_port_for_http_becomes_no_event_either() {
+    let relay = Relay::to_stdout().tables("[[source]]\nname = \"web\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\n").start();
+    assert!(
+        TlsSender::try_connect(relay.lines_of("web"), &Authority::new("relays").trusting(None)).is_err(),
+        "nobody answers it"
+    );
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_ended_total") == 1);
+    assert_eq!((metrics.received(), metrics.sum("source_connections_open")), (0, 0), "{metrics}");
+    relay.stop().cleanly();
+}
+
+/// One request of one line, over HTTP of the version that both ends agree on; gives that version and the answer's status.
+#[track_caller]
+fn post(address: SocketAddr, config: &Arc<ClientConfig>) -> (http::Version, u16) {
+    let asking = async {
+        let tcp = tokio::net::TcpStream::connect(address).await.expect("the relay listens");
+        let name = rustls_pki_types::ServerName::try_from(RELAY).expect("a name");
+        let stream = TlsConnector::from(config.clone()).connect(name, tcp).await.expect("a handshake");
+        let is_second = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let request = http::Request::post(format!("https://{RELAY}/")).header("host", RELAY);
+        let request = request.body(Full::new(Bytes::from_static(b"an event\n"))).expect("a request");
+        let stream = TokioIo::new(stream);
+        let answer = if is_second {
+            let (mut requests, connection) =
+                hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            requests.send_request(request).await
+        } else {
+            let (mut requests, connection) = hyper::client::conn::http1::handshake(stream).await.expect("HTTP/1.1");
+            tokio::spawn(connection);
+            requests.send_request(request).await
+        };
+        let answer = answer.expect("an answer");
+        (answer.version(), answer.status().as_u16())
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(asking)
+}
+
+#[test]
+fn http_is_agreed_on_in_the_handshake_and_takes_what_comes() {
+    let authority = Authority::new("ours");
+    let files = Files::new(&authority.relay());
+    files.authority(&authority);
+    let web = format!("[[source]]\nname = \"web\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\n{}", files.mutual(""));
+    let relay = Relay::to_stdout().tables(&web).start();
+    let address = relay.lines_of("web");
+    let mut config = Arc::unwrap_or_clone(authority.trusting(Some(&authority.sender("lambda.example"))));
+    for (offered, version) in [
+        (vec!["h2", "http/1.1"], http::Version::HTTP_2),
+        (vec!["http/1.1"], http::Version::HTTP_11),
+        (vec![], http::Version::HTTP_11),
+    ] {
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        assert_eq!(post(address, &Arc::new(config.clone())), (version, 200), "{offered:?}");
+    }
+    relay.writes(3);
+    config.alpn_protocols = vec![b"imap".to_vec()];
+    assert_eq!(refused(address, &Arc::new(config)), AlertDescription::NoApplicationProtocol);
+    assert_eq!(refused(address, &authority.trusting(None)), AlertDescription::CertificateRequired);
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
+    assert_eq!((handshakes(&metrics, "done"), handshakes(&metrics, "nothing_in_common")), (3, 1), "{metrics}");
     relay.stop().cleanly();
 }

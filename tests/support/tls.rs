@@ -286,6 +286,11 @@ impl TlsSender {
         self.stream.sock.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
+    /// Forgets the TLS of a connection, which stays open.
+    pub(crate) fn into_tcp(self) -> TcpStream {
+        self.stream.sock
+    }
+
     /// Resets the connection.
     #[track_caller]
     pub(crate) fn reset(self) {
