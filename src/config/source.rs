@@ -29,9 +29,11 @@ use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
+use crate::source::beats::BeatsSourcePlan;
 use crate::source::door::DoorPlan;
 use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
+use crate::wire::lumberjack::Limits;
 
 /// Reads all sources; complains when there is none. Gives their plans, and their names as they were written.
 pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> (Vec<SourcePlan>, Vec<String>) {
@@ -91,9 +93,10 @@ fn decide_one<'t>(
     let name = name.unwrap_or_default();
     source.desk().report.retitle(format!("[[source]] {name}"));
     let kind = source.required("type", "\"tcp\"")?;
-    let kinds = Words { now: &[("tcp", ())], later: &["http", "beats"] };
-    source.choose("type", &kind, &kinds)?;
-    let plan = decide_tcp(&mut source, name, overrides, shared);
+    type Decide = fn(&mut Reader<'_, '_>, String, &Overrides, &mut Shared) -> Option<SourcePlan>;
+    let kinds = Words { now: &[("tcp", decide_tcp as Decide), ("beats", decide_beats)], later: &["http"] };
+    let decide = source.choose("type", &kind, &kinds)?;
+    let plan = decide(&mut source, name, overrides, shared);
     source.finish();
     plan
 }
@@ -117,6 +120,34 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
     Some(SourcePlan {
         door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
         kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
+        parse: ParsePlan { fields, ..parse },
+    })
+}
+
+fn decide_beats(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
+    let address = source.required("address", "\"0.0.0.0:5044\"");
+    if let Some(written) = &address {
+        check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
+    }
+    let parse = decide_parse(source, &name, shared);
+    let window_events_max = source.integer("max_window_events", 1..=1_000_000, 65_536);
+    let inflated_bytes_max = source.size("max_inflated_bytes", INFLATED_BYTES, 128 << 20, Origin::Default);
+    let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
+    let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
+    let fields = decide_fields(source, overrides);
+    for key in ["tls", "proxy_protocol"] {
+        source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
+    }
+    warn_of_placeholders(source, &name, parse.schema, &fields);
+    let address = address?.text;
+    let limits = Limits {
+        window_events_max: u32::try_from(window_events_max).unwrap_or(u32::MAX),
+        event_bytes_max: u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX),
+        inflated_bytes_max,
+    };
+    Some(SourcePlan {
+        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
+        kind: SourceKind::Beats(BeatsSourcePlan { limits, idle_timeout }),
         parse: ParsePlan { fields, ..parse },
     })
 }
@@ -190,6 +221,9 @@ fn warn_of_placeholders(source: &mut Reader<'_, '_>, name: &str, schema: Schema,
 }
 
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
+
+/// A window of Beats is some megabytes at the most; what a frame becomes is never in memory as a whole.
+const INFLATED_BYTES: RangeInclusive<u64> = 1 << 20..=16 << 30;
 
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 

@@ -24,6 +24,8 @@ pub enum ConnectionEnd {
     Memory,
     /// A line was over the limit, on a connection whose sender is told what was taken.
     LineTooLong,
+    /// The sender did not keep to the protocol, or went over a limit of it.
+    Protocol,
     /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
     NotStored,
     /// The relay stopped, and the sender had not closed it by the deadline.
@@ -34,8 +36,17 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::LineTooLong, Self::NotStored, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 9] = [
+        Self::Closed,
+        Self::Reset,
+        Self::Idle,
+        Self::Memory,
+        Self::LineTooLong,
+        Self::Protocol,
+        Self::NotStored,
+        Self::Stopped,
+        Self::Panicked,
+    ];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -45,6 +56,7 @@ impl ConnectionEnd {
             Self::Idle => "idle",
             Self::Memory => "memory",
             Self::LineTooLong => "line_too_long",
+            Self::Protocol => "protocol",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
             Self::Panicked => "panicked",

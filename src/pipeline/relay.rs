@@ -47,6 +47,9 @@ use crate::sink::SinkPlan;
 use crate::sink::SinkState;
 use crate::source::Means;
 use crate::source::Opening;
+use crate::source::beats::BeatsSource;
+use crate::source::beats::BeatsSourcePlan;
+use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::tcp::TcpSource;
@@ -93,6 +96,8 @@ pub struct SourcePlan {
 pub enum SourceKind {
     /// Lines over TCP.
     Tcp(TcpSourcePlan),
+    /// Events of Beats.
+    Beats(BeatsSourcePlan),
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -210,8 +215,11 @@ impl Relay {
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        // What a Beat sends first is an event like any other.
+        let takes_preamble = matches!(kind, SourceKind::Tcp(_));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.clone(), ids());
+            let new = if takes_preamble { LineParser::new } else { LineParser::offline };
+            let parser = new(&parse, look.clone(), ids());
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
@@ -221,6 +229,11 @@ impl Relay {
         let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+            SourceKind::Beats(plan) => {
+                let metrics = self.overview.metrics.beats(&door.plan.name);
+                let source = BeatsSource { plan, means, metrics, said: Said::default() };
+                self.source_tasks.spawn(door.run(listener, source, watch))
+            }
         };
     }
 

@@ -1,3 +1,4 @@
-//! What sinks speak, as machines without sockets or clocks.
+//! What peers speak, as machines without sockets or clocks.
 
 pub mod json_lines;
+pub mod lumberjack;
