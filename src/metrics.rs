@@ -6,6 +6,7 @@
 mod beats;
 mod buffer;
 mod source;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -26,12 +27,16 @@ pub use buffer::WriterMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tls::Handshake;
+use tls::TlsFamilies;
+pub use tls::TlsMetrics;
 
 use crate::buffer::BufferStat;
 use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::Origin;
 use crate::tally::REASONS;
+use crate::wire::proxy::Refusal;
 
 /// Figures of a sink at one moment.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +106,7 @@ pub struct Metrics {
     source: SourceFamilies,
     beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
+    tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
@@ -113,6 +119,7 @@ struct SourceFamilies {
     dropped: IntCounterVec,
     open: IntGaugeVec,
     ended: IntCounterVec,
+    refused: IntCounterVec,
     longer: IntCounterVec,
     redactions: IntCounterVec,
     rules: IntCounterVec,
@@ -175,6 +182,12 @@ impl Metrics {
             ),
             open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
             ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
+            refused: counters(
+                &registry,
+                "source_proxy_refusals_total",
+                "Connections closed for the PROXY header they had or had not, by reason",
+                &["source", "reason"],
+            ),
         };
         let accept = counters(&registry, "source_accept_errors_total", "Connections that could not be accepted", &["source"]);
         let mut source = source;
@@ -189,8 +202,9 @@ impl Metrics {
             &["lookup", "result"],
         );
         let writer = WriterMetrics::new(&registry);
+        let tls = TlsFamilies::new(&registry);
         let beats = BeatsFamilies::new(&registry);
-        Self { registry, source, beats, lookup_reloads, writer, asked }
+        Self { registry, source, beats, lookup_reloads, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -207,6 +221,11 @@ impl Metrics {
     pub fn lookup(&self, name: &str) -> LookupMetrics {
         let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// What is counted of the TLS of a source that has it.
+    pub fn tls(&self, source: &str) -> TlsMetrics {
+        self.tls.of(source)
     }
 
     /// The counters of a source with rules of these names.
@@ -233,9 +252,11 @@ impl Metrics {
             rules: rules.iter().map(|rule| self.source.rules.with_label_values(&[name, rule])).collect(),
             redactions: Rule::ALL.iter().map(|rule| self.source.redactions.with_label_values(&[name, rule.label()])).collect(),
             dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
+            dropped_refused: self.source.dropped.with_label_values(&[name, "refused"]),
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },
+            refused: Refusal::ALL.iter().map(|refusal| self.source.refused.with_label_values(&[name, refusal.label()])).collect(),
             connections_open: self.source.open.with_label_values(&[name]),
             connections_ended: ConnectionEnd::ALL
                 .iter()

@@ -14,11 +14,13 @@ use crate::config::decide::check_listen;
 use crate::config::decide::decide_name;
 use crate::config::fields::decide_fields;
 use crate::config::growth::Growth;
+use crate::config::listener::decide_proxy;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
 use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
+use crate::config::tls::decide_tls;
 use crate::config::words::Words;
 use crate::elb::Schema;
 use crate::elb::rules::RULES_MAX;
@@ -31,6 +33,8 @@ use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
 use crate::source::beats::BeatsSourcePlan;
 use crate::source::door::DoorPlan;
+use crate::source::http::HttpSourcePlan;
+use crate::source::http::body::BodyLimits;
 use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
 use crate::wire::lumberjack::Limits;
@@ -93,63 +97,81 @@ fn decide_one<'t>(
     let name = name.unwrap_or_default();
     source.desk().report.retitle(format!("[[source]] {name}"));
     let kind = source.required("type", "\"tcp\"")?;
-    type Decide = fn(&mut Reader<'_, '_>, String, &Overrides, &mut Shared) -> Option<SourcePlan>;
-    let kinds = Words { now: &[("tcp", decide_tcp as Decide), ("beats", decide_beats)], later: &["http"] };
-    let decide = source.choose("type", &kind, &kinds)?;
-    let plan = decide(&mut source, name, overrides, shared);
+    let kinds = Words { now: &[("tcp", Kind::Tcp), ("http", Kind::Http), ("beats", Kind::Beats)], later: &[] };
+    let kind = source.choose("type", &kind, &kinds)?;
+    let plan = decide_plan(&mut source, kind, name, overrides, shared);
     source.finish();
     plan
 }
 
-fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
+/// What a source speaks, as its word says.
+#[derive(Clone, Copy)]
+enum Kind {
+    Tcp,
+    Http,
+    Beats,
+}
+
+fn decide_plan(
+    source: &mut Reader<'_, '_>,
+    kind: Kind,
+    name: String,
+    overrides: &Overrides,
+    shared: &mut Shared,
+) -> Option<SourcePlan> {
     let address = source.required("address", "\"0.0.0.0:5000\"");
     if let Some(written) = &address {
         check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
-    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
-    let confirm = source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
+    let kind = match kind {
+        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: decide_confirm(source), idle_timeout }),
+        Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
+        Kind::Beats => SourceKind::Beats(decide_beats(source, &parse, idle_timeout)),
+    };
     let fields = decide_fields(source, overrides);
-    for key in ["tls", "proxy_protocol"] {
-        source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
-    }
+    let proxy = decide_proxy(source);
     warn_of_placeholders(source, &name, parse.schema, &fields);
+    let tls = decide_tls(source, &name);
     let address = address?.text;
     Some(SourcePlan {
-        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
-        kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
+        door: DoorPlan {
+            name,
+            address,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            idle_timeout,
+            proxy,
+            tls,
+        },
+        kind,
         parse: ParsePlan { fields, ..parse },
     })
 }
 
-fn decide_beats(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
-    let address = source.required("address", "\"0.0.0.0:5044\"");
-    if let Some(written) = &address {
-        check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
-    }
-    let parse = decide_parse(source, &name, shared);
+fn decide_beats(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> BeatsSourcePlan {
     let window_events_max = source.integer("max_window_events", 1..=1_000_000, 65_536);
     let inflated_bytes_max = source.size("max_inflated_bytes", INFLATED_BYTES, 128 << 20, Origin::Default);
-    let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
-    let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
-    let fields = decide_fields(source, overrides);
-    for key in ["tls", "proxy_protocol"] {
-        source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
-    }
-    warn_of_placeholders(source, &name, parse.schema, &fields);
-    let address = address?.text;
     let limits = Limits {
         window_events_max: u32::try_from(window_events_max).unwrap_or(u32::MAX),
         event_bytes_max: u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX),
         inflated_bytes_max,
     };
-    Some(SourcePlan {
-        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
-        kind: SourceKind::Beats(BeatsSourcePlan { limits, idle_timeout }),
-        parse: ParsePlan { fields, ..parse },
-    })
+    BeatsSourcePlan { limits, idle_timeout }
+}
+
+fn decide_confirm(source: &mut Reader<'_, '_>) -> Confirm {
+    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
+    source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None))
+}
+
+fn decide_http(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> HttpSourcePlan {
+    let packed = source.size("max_body_bytes", BODY_BYTES, BODY_BYTES_MAX, Origin::Default);
+    let unpacked = source.size("max_unpacked_bytes", BODY_BYTES, UNPACKED_BYTES_MAX, Origin::Default);
+    let ack_timeout = source.duration("ack_timeout", ACK, Duration::from_secs(4));
+    let limits = BodyLimits { packed, unpacked };
+    HttpSourcePlan { limits, line_bytes_max: parse.line_bytes_max, ack_timeout, idle_timeout }
 }
 
 /// What says how lines become documents, its static fields aside.
@@ -166,6 +188,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let keep_original = source.switch("keep_original", false);
     let identities = Identity::ALL.map(|identity| (identity.label(), identity));
     let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
+    let sender_fields = source.switch("sender_fields", false);
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &[] }, ("tag", OnReject::Tag));
@@ -186,7 +209,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     );
     let line_bytes_max = decide_line_bytes(source, &growth, shared);
     let plain = ParsePlan::plain(format, schema);
-    let plain = ParsePlan { classic_extra, keep_original, identity, redact, redact_names, ..plain };
+    let plain = ParsePlan { classic_extra, keep_original, identity, sender_fields, redact, redact_names, ..plain };
     ParsePlan { rules, lookups, on_reject, line_bytes_max, ..plain }
 }
 
@@ -224,6 +247,17 @@ const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 /// A window of Beats is some megabytes at the most; what a frame becomes is never in memory as a whole.
 const INFLATED_BYTES: RangeInclusive<u64> = 1 << 20..=16 << 30;
+
+/// A body may be anything from a line to what a day's log object has.
+const BODY_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
+
+/// A log object of five busy minutes, packed, has some MiB.
+const BODY_BYTES_MAX: u64 = 64 << 20;
+
+/// Sixteen times as much: such lines pack to a tenth.
+const UNPACKED_BYTES_MAX: u64 = 1 << 30;
+
+const ACK: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 

@@ -90,7 +90,7 @@ where
         let Arrival { stream, peer } = arrival;
         // A sender waits for each ack. Where it fails, it waits a little longer.
         let _ = stream.tcp().set_nodelay(true);
-        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines: false });
+        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines: false, request: None });
         Connection::new(self, stream, feed, peer).serve(stop).await
     }
 }
