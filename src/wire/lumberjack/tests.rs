@@ -35,7 +35,7 @@ fn compressed(bytes: &[u8]) -> Vec<u8> {
 
 /// A window of events that are numbered from `first`.
 fn whole(first: u32, payloads: &[&str]) -> Vec<u8> {
-    let events = (first..).zip(payloads).flat_map(|(sequence, payload)| event(sequence, payload.as_bytes()));
+    let events = (0..).zip(payloads).flat_map(|(at, payload)| event(first.wrapping_add(at), payload.as_bytes()));
     window(u32::try_from(payloads.len()).expect("a short window")).into_iter().chain(events).collect()
 }
 
