@@ -154,7 +154,7 @@ fn decide_beats(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Du
     let window_events_max = source.integer("max_window_events", 1..=1_000_000, 65_536);
     let inflated_bytes_max = source.size("max_inflated_bytes", INFLATED_BYTES, 128 << 20, Origin::Default);
     let limits = Limits {
-        window_events_max: u32::try_from(window_events_max).unwrap_or(u32::MAX),
+        window_events_max,
         event_bytes_max: u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX),
         inflated_bytes_max,
     };

@@ -5,6 +5,7 @@
 //! is a socket that is not read, and a sign of life for the sender meanwhile.
 
 mod connection;
+mod input;
 mod telling;
 
 use std::sync::Mutex;

@@ -16,6 +16,9 @@ use tokio::time::timeout;
 use tokio::time::timeout_at;
 
 use super::BeatsSource;
+use super::input::Input;
+use super::input::READ_BYTES;
+use super::input::Share;
 use super::telling::Telling;
 use crate::batch::Batch;
 use crate::buffer::Closed;
@@ -32,19 +35,6 @@ use crate::wire::lumberjack::Fault;
 use crate::wire::lumberjack::Pause;
 use crate::wire::lumberjack::Server;
 
-/// Bytes read at once, and bytes of lines that are parsed at once. The cost is spread over some hundred lines, and lines and
-/// documents stay in the cache.
-const READ_BYTES: usize = 64 * 1024;
-
-/// Fewest bytes of lines parsed at once, whatever they may become.
-const LINES_BYTES_MIN: usize = 4096;
-
-/// Steps that the budget has room for beside one another, whatever their lines are.
-const STEPS_AT_ONCE: u64 = 8;
-
-/// Most memory admitted for one step.
-const ADMISSION_BYTES_MAX: u64 = 16 * 1024 * 1024;
-
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
 
@@ -60,9 +50,6 @@ const SMALL_EVENT_BYTES: u64 = 8 * 1024;
 thread_local! {
     /// Lines of one step: between a step and the end of its parsing nothing is awaited.
     static LINES: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(READ_BYTES + 1));
-
-    /// A read buffer for whoever reads next.
-    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A connection and what it holds.
@@ -86,41 +73,6 @@ pub(super) struct Connection<'a, M, F> {
     trail: Trail,
     /// Windows that have been counted.
     windows: u64,
-}
-
-/// Bytes that have been read and not been taken by the protocol yet; nothing is held while there are none.
-#[derive(Default)]
-struct Input {
-    buffer: Vec<u8>,
-    taken: usize,
-    filled: usize,
-}
-
-impl Input {
-    /// What is left.
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[self.taken..self.filled]
-    }
-
-    fn take(&mut self, bytes: usize) {
-        self.taken += bytes;
-        if self.taken == self.filled {
-            INPUT.set(std::mem::take(&mut self.buffer));
-            (self.taken, self.filled) = (0, 0);
-        }
-    }
-
-    /// One read into a buffer that was empty.
-    fn fill(&mut self, stream: &mut Stream) -> io::Result<usize> {
-        self.buffer = INPUT.take();
-        self.buffer.resize(READ_BYTES, 0);
-        let result = stream.try_read(&mut self.buffer);
-        self.filled = *result.as_ref().unwrap_or(&0);
-        if self.filled == 0 {
-            self.take(0);
-        }
-        result
-    }
 }
 
 /// How a connection ends.
@@ -296,8 +248,9 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Waits for memory for one step; `None` when everything ends first.
     async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
-        let bytes = self.feed.admission_bytes(self.lines_bytes()).min(self.fair_bytes()) + READ_BYTES as u64;
         let intake = &self.source.means.intake;
+        let share = Share::of(intake, &self.feed);
+        let bytes = share.memory_bytes + READ_BYTES as u64;
         if let Some(permit) = intake.try_admit(bytes) {
             return Some(permit);
         }
@@ -311,22 +264,9 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         self.telling.alongside(&mut self.stream, admitted).await
     }
 
-    /// Bytes of lines to parse at once: fewer where the smallest ones would become more than a fair part of the budget.
-    fn lines_bytes(&self) -> usize {
-        let full = self.feed.admission_bytes(READ_BYTES).max(1);
-        let bytes = (READ_BYTES as u64).saturating_mul(self.fair_bytes()) / full;
-        usize::try_from(bytes).unwrap_or(READ_BYTES).clamp(LINES_BYTES_MIN, READ_BYTES)
-    }
-
-    /// Most memory admitted for the lines of one step. It is far less than the budget, or a step would wait until nothing is
-    /// held.
-    fn fair_bytes(&self) -> u64 {
-        (self.source.means.intake.bytes_max() / STEPS_AT_ONCE).min(ADMISSION_BYTES_MAX)
-    }
-
     /// Has the protocol take some of the input, and parses the lines that come out at once.
     fn step(&mut self, permit: &mut IntakePermit) -> Option<Fault> {
-        let most = self.lines_bytes();
+        let most = Share::of(&self.source.means.intake, &self.feed).lines_bytes;
         LINES.with_borrow_mut(|lines| {
             lines.clear();
             let server = &mut self.telling.server;
@@ -351,7 +291,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// unfinished event.
     fn hold(&mut self, mut permit: IntakePermit) -> bool {
         let event = self.feed.held_bytes() as u64;
-        let bytes = event + (self.telling.server.held_bytes() + self.input.buffer.len()) as u64;
+        let bytes = event + (self.telling.server.held_bytes() + self.input.held_bytes()) as u64;
         self.held = None;
         self.held_large = None;
         if bytes > 0 {

@@ -1,3 +1,5 @@
+//! The machine against tables, and against itself with streams cut in other places.
+
 use std::io::Write;
 
 use flate2::Compression;
