@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "e2e/beats.rs"]
+mod beats;
 #[path = "e2e/commands.rs"]
 mod commands;
 #[path = "e2e/confirm.rs"]

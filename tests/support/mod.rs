@@ -2,6 +2,7 @@
 //!
 //! Nothing here asserts what the relay should do; it starts, sends, waits with a deadline, and says what it saw.
 
+pub(crate) mod beats;
 pub(crate) mod draw;
 pub(crate) mod flood;
 pub(crate) mod lines;
