@@ -5,6 +5,7 @@
 
 mod buffer;
 mod source;
+mod tenant;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -23,6 +24,11 @@ pub use buffer::WriterMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tenant::NOBODY;
+pub use tenant::OTHER;
+pub use tenant::REFUSALS;
+use tenant::TenantFamilies;
+pub use tenant::TenantMetrics;
 
 use crate::buffer::BufferStat;
 use crate::process::Process;
@@ -72,7 +78,7 @@ pub struct Figures {
     pub sinks: Vec<SinkFigures>,
 }
 
-/// The counters of something that lines are looked up in.
+/// The counters of something that is read from files and read again when they change.
 #[derive(Clone, Debug)]
 pub struct LookupMetrics {
     loaded: IntCounter,
@@ -97,6 +103,8 @@ pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
     lookup_reloads: IntCounterVec,
+    tenant_reloads: IntCounterVec,
+    tenant: TenantFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
@@ -184,8 +192,15 @@ impl Metrics {
             "Changed files that lines are looked up in, by whether they could be used",
             &["lookup", "result"],
         );
+        let tenant_reloads = counters(
+            &registry,
+            "tenant_reloads_total",
+            "Changed tenants or files of tokens, by whether they could be used",
+            &["result"],
+        );
+        let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
-        Self { registry, source, lookup_reloads, writer, asked }
+        Self { registry, source, lookup_reloads, tenant_reloads, tenant, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -196,6 +211,17 @@ impl Metrics {
     /// The counters of something that lines are looked up in.
     pub fn lookup(&self, name: &str) -> LookupMetrics {
         let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
+        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// What is counted of the tenant of this name; of everybody who is none where it is empty.
+    pub fn tenant(&self, name: &str) -> TenantMetrics {
+        self.tenant.tenant(name)
+    }
+
+    /// The counters of what says who the tenants are.
+    pub fn tenant_reloads(&self) -> LookupMetrics {
+        let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
     }
 

@@ -183,6 +183,14 @@ path = '/var/lib/places.mmdb'
 [[lookup]]
 name = 'agents'
 type = 'user_agent'
+[[tenant]]
+name = 'pay'
+endpoints = ['vpce-1']
+certificate_names = ['pay.example']
+networks = ['10.0.0.0/8']
+token_file = '/run/secrets/pay'
+[tenant.fields]
+team = 'pay'
 ";
 
 /// Where the configuration page tells of a section of the report.
@@ -196,6 +204,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
         "[[rule]] noise" => "[[rule]]",
+        "[[tenant]] pay" => "[[tenant]]",
         "[[lookup]] teams" => "[[lookup]] of type \"table\"",
         "[[lookup]] places" | "[[lookup]] agents" => "[[lookup]]",
         table => table,
@@ -282,6 +291,7 @@ fn the_configuration_page_gives_the_ranges_that_are_enforced() {
 fn with_setting(heading: &str, setting: &str) -> String {
     let type_line = match heading {
         "[[source]]" => "type = 'tcp'",
+        "[[tenant]]" => "endpoints = ['vpce-1']",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
@@ -356,6 +366,8 @@ fn metrics() -> Metrics {
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.tenant("pay").took(1, 1);
+    metrics.tenant_reloads().loaded();
     metrics
 }
 

@@ -17,6 +17,7 @@ use crate::buffer::BufferStat;
 use crate::buffer::Closed;
 use crate::buffer::CursorStat;
 use crate::buffer::Entry;
+use crate::buffer::Fill;
 use crate::buffer::MemoryPlan;
 use crate::seq::Seq;
 
@@ -148,6 +149,11 @@ impl Memory {
         self.wake(&mut state);
         drop(state);
         self.room.close();
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        let state = self.lock();
+        Fill { first: Seq(state.first), bytes: state.bytes, bytes_max: self.bytes_max }
     }
 
     pub(super) fn stat(&self) -> BufferStat {

@@ -91,7 +91,7 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } => EXIT_CONFIGURATION,
+                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tenants(_) => EXIT_CONFIGURATION,
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }

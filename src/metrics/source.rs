@@ -28,14 +28,25 @@ pub enum ConnectionEnd {
     NotStored,
     /// The relay stopped, and the sender had not closed it by the deadline.
     Stopped,
+    /// Its sender may not send, or not on one more connection.
+    Refused,
     /// Our own fault.
     Panicked,
 }
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::LineTooLong, Self::NotStored, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 9] = [
+        Self::Closed,
+        Self::Reset,
+        Self::Idle,
+        Self::Memory,
+        Self::LineTooLong,
+        Self::NotStored,
+        Self::Stopped,
+        Self::Refused,
+        Self::Panicked,
+    ];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -47,6 +58,7 @@ impl ConnectionEnd {
             Self::LineTooLong => "line_too_long",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
+            Self::Refused => "refused",
             Self::Panicked => "panicked",
         }
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use super::look::Looks;
 use super::parse::LineParser;
 use super::pool::Pool;
 use crate::batch::ALONE_BYTES;
@@ -21,6 +22,9 @@ use crate::source::Feed;
 use crate::source::Passed;
 use crate::tally::Longer;
 use crate::tally::Origin;
+use crate::tally::Tally;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 
 /// Documents a batch holds at the most before the next one is begun, in bytes. One document may pass it.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -41,12 +45,26 @@ pub struct LineFeed {
     source: SourceId,
     pool: Pool,
     metrics: Arc<SourceMetrics>,
+    /// Whose the lines are, where senders are told apart.
+    tenant: Option<TenantRef>,
 }
 
 impl LineFeed {
     /// The feed of a new connection.
     pub fn new(line_bytes_max: usize, parser: LineParser, source: SourceId, pool: Pool, metrics: Arc<SourceMetrics>) -> Self {
-        Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics }
+        Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics, tenant: None }
+    }
+
+    /// The same for lines of a tenant.
+    #[must_use]
+    pub fn of_tenant(self, tenant: TenantRef, looks: &Looks) -> Self {
+        Self { parser: self.parser.of_tenant(&tenant, looks), tenant: Some(tenant), ..self }
+    }
+
+    /// The same where the first line may say whose the lines are.
+    #[must_use]
+    pub fn with_visit(self, visit: Visit, looks: Arc<Looks>) -> Self {
+        Self { parser: self.parser.with_visit(visit, looks), ..self }
     }
 
     /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.
@@ -63,20 +81,23 @@ impl LineFeed {
         step: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8], usize, usize, Whole)) -> R,
     ) -> R {
         let received = Received::at(now());
-        let Self { lines, parser, source, pool, .. } = self;
+        let Self { lines, parser, source, pool, tenant, .. } = self;
         let mut builder = None;
         let mut each = |chunk: &[u8], start: usize, end: usize, whole: Whole| {
             let builder = builder.get_or_insert_with(|| BatchBuilder::new(pool.take()));
             parser.line(chunk, start, end, whole, received, builder);
             if builder.bytes() >= BATCH_BYTES_MAX {
+                follow(parser, tenant, permit);
                 out.push(finished(std::mem::take(builder), *source, received.micros, pool, permit));
             }
             if parser.letters.bytes() >= BATCH_BYTES_MAX {
+                follow(parser, tenant, permit);
                 let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
                 out.push(Batch { is_rejects: true, ..letters });
             }
         };
         let result = step(lines, &mut each);
+        follow(parser, tenant, permit);
         if !parser.letters.is_empty() {
             let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
             out.push(Batch { is_rejects: true, ..letters });
@@ -93,8 +114,15 @@ impl LineFeed {
 
     /// Adds what became of a read's lines to the metrics, and says of a new shape of line that there is one; gives how many
     /// events were taken, and how many no parser took.
-    fn count(&mut self, bytes: usize) -> Counted {
-        let tally = std::mem::take(&mut self.parser.tally);
+    fn count(&mut self, bytes: usize, out: &mut Vec<Batch>) -> Counted {
+        let mut tally = std::mem::take(&mut self.parser.tally);
+        if self.parser.is_refused() {
+            out.clear();
+            tally = Tally::default();
+        }
+        if let Some(tenant) = self.tenant.as_ref().filter(|_| tally.overridden > 0) {
+            tenant.cut_members(tally.overridden);
+        }
         self.metrics.read(bytes, &tally);
         for Longer { kind, tokens, .. } in self.metrics.longer(&tally) {
             tracing::warn!(
@@ -116,6 +144,14 @@ struct Counted {
     rejected: u64,
 }
 
+/// Follows a sender that has said whose it is: from here on what it holds counts as that tenant's.
+fn follow(parser: &mut LineParser, tenant: &mut Option<TenantRef>, permit: &mut IntakePermit) {
+    if let Some(moved_to) = parser.moved_to.take() {
+        permit.charge_to(moved_to.intake());
+        *tenant = Some(moved_to);
+    }
+}
+
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {
     let beside = builder.len() * size_of::<Mark>() + ALONE_BYTES;
     builder.build(source, received, |buffer, used| pool.share(buffer, used, beside, permit))
@@ -130,10 +166,10 @@ impl Feed for LineFeed {
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
-        let Counted { accepted, rejected } = self.count(read.len());
+        let Counted { accepted, rejected } = self.count(read.len(), out);
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
-        Passed { lines: fed.newlines, accepted, rejected, too_long: fed.refused }
+        Passed { lines: fed.newlines, accepted, rejected, too_long: fed.refused, refused: self.parser.is_refused() }
     }
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
@@ -144,9 +180,9 @@ impl Feed for LineFeed {
                 each(chunk, start, end, whole);
             })
         });
-        let Counted { accepted, rejected } = self.count(0);
+        let Counted { accepted, rejected } = self.count(0, out);
         self.metrics.unfinished(lost as u64);
-        Passed { lines: last, accepted, rejected, too_long: false }
+        Passed { lines: last, accepted, rejected, too_long: false, refused: self.parser.is_refused() }
     }
 
     fn held_bytes(&self) -> usize {

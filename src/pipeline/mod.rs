@@ -16,4 +16,5 @@ mod preamble;
 pub mod relay;
 pub mod start_error;
 mod storage;
+mod tenancy;
 mod text;

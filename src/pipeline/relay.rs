@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use super::admin;
 use super::admin::AdminPlan;
 use super::feed::LineFeed;
 use super::ids::Ids;
-use super::look::Look;
+use super::look::Looks;
 use super::look::look;
 use super::lookups::LookupPlan;
 use super::lookups::Lookups;
@@ -32,6 +33,8 @@ use super::pool::Pool;
 use super::start_error::StartError;
 use super::storage::Storage;
 use super::storage::Writers;
+use super::tenancy;
+use super::tenancy::Tenancy;
 use crate::batch::SourceId;
 use crate::buffer::BufferPlan;
 use crate::buffer::DiskPlan;
@@ -53,6 +56,7 @@ use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::tenant::plan::TenantsPlan;
 use crate::waiting::WaitingEvents;
 pub use ending::Ended;
 
@@ -73,6 +77,8 @@ pub struct RelayPlan {
     pub sinks: Vec<SinkPlan>,
     /// What lines are looked up in.
     pub lookups: Vec<LookupPlan>,
+    /// Who may send, and how much.
+    pub tenants: TenantsPlan,
     /// The key event ids are computed under.
     pub id_key: IdKey,
 }
@@ -115,6 +121,7 @@ pub struct Relay {
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    tenant_task: Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)>,
     writers: Writers,
 }
 
@@ -122,7 +129,7 @@ pub struct Relay {
 struct OpenSource {
     plan: SourcePlan,
     listener: TcpListener,
-    look: Arc<Look>,
+    looks: Arc<Looks>,
 }
 
 impl Relay {
@@ -140,9 +147,13 @@ impl Relay {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
+            let looks = Arc::new(Looks::new(Arc::new(look)));
+            tenancy::check(&plan.tenants, &name, &looks)?;
             let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
-            open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
+            open.push(OpenSource { plan: source, listener, looks });
         }
+        let tenants = plan.tenants;
+        let tenancy = tokio::task::spawn_blocking(move || Tenancy::read(tenants)).await.expect("reading does not panic")?;
         let admin_listener = match &plan.admin {
             Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
             None => None,
@@ -160,7 +171,12 @@ impl Relay {
         let intake = Intake::new(plan.memory_bytes_max);
         let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
         let waiting = WaitingEvents::default();
-        let overview = Overview { metrics, buffer, letters, intake, sinks, waiting, stop: watch.clone() };
+        let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
+        let means = (intake.clone(), unfinished.clone(), buffer.clone());
+        let looks = open.iter().map(|source| (source.plan.door.name.clone(), source.looks.clone())).collect();
+        let keeper = tenancy.open(means, &metrics, looks)?;
+        let tenants = keeper.tenants().clone();
+        let overview = Overview { metrics, buffer, letters, intake, tenants, sinks, waiting, stop: watch.clone() };
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -171,6 +187,7 @@ impl Relay {
             sink_tasks: JoinSet::new(),
             admin_task: None,
             lookup_task: None,
+            tenant_task: keeper.keep(),
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
@@ -180,7 +197,6 @@ impl Relay {
         }
         relay.keep_lookups_fresh(lookups, &open);
         let pool = Pool::new(POOL_BYTES_MAX);
-        let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
         for (index, source) in open.into_iter().enumerate() {
             let id = SourceId(u16::try_from(index).expect("there are at most 256 sources"));
@@ -190,7 +206,7 @@ impl Relay {
     }
 
     fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
-        let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.look.handling().enrichment.clone());
+        let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.looks.plain().handling().enrichment.clone());
         let sources = sources.iter().map(uses).collect();
         self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone())));
     }
@@ -203,7 +219,7 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, looks } = source;
         let address = listener.local_addr().expect("a listener has an address");
         self.sources.push((door.name.clone(), address));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -211,14 +227,20 @@ impl Relay {
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.clone(), ids());
+            let parser = LineParser::new(&parse, looks.plain().clone(), ids());
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
+            let feed = feed.of_tenant(opening.tenant.clone(), &looks);
+            let feed = match opening.visit {
+                Some(visit) => feed.with_visit(visit.clone(), looks.clone()),
+                None => feed,
+            };
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
-        let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
+        let tenants = self.overview.tenants.clone();
+        let (door, watch) = (Door { plan: door, metrics, tenants }, self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
         };

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::look::LookError;
 use super::lookups::LookupError;
+use super::tenancy::TenancyError;
 use crate::buffer::recovery::OpenError;
 
 /// Why a relay could not start.
@@ -44,6 +45,9 @@ pub enum StartError {
     /// A file that lines are looked up in cannot be used.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The tenants cannot be so.
+    #[error(transparent)]
+    Tenants(#[from] TenancyError),
     /// The directory of the buffer or of the dead letters cannot be made.
     #[error("{path} cannot be made: {source}; create it, owned by the user who runs this, or choose another data_dir")]
     Directory {

@@ -21,6 +21,9 @@ use crate::net::stream::Stream;
 use crate::peer::Peer;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Refused;
+use crate::tenant::Tenants;
+use crate::tenant::Visit;
 
 /// What is the same for sources of every kind, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +43,10 @@ pub struct DoorPlan {
 pub struct Arrival {
     /// What it says and is told.
     pub stream: Stream,
-    /// Whose it is.
+    /// Where it comes from.
     pub peer: Peer,
+    /// Whose it is.
+    pub visit: Visit,
 }
 
 /// What a source does with a connection.
@@ -49,6 +54,10 @@ pub trait Serve: Send + Sync + 'static {
     /// Whether the kernel resets connections that end without the source having said so, which senders must not take for a
     /// confirmation; where there are answers, a reset could cut off the last of them.
     const RESETS: bool;
+
+    /// Whether senders can say a token once they are in. Where they cannot, one that is no tenant is refused at the door where
+    /// only tenants may send.
+    const TAKES_TOKENS: bool = false;
 
     /// Serves a connection until its end, and says how that was.
     fn serve(&self, arrival: Arrival, stop: StopWatch) -> impl Future<Output = ConnectionEnd> + Send;
@@ -61,6 +70,8 @@ pub struct Door {
     pub plan: DoorPlan,
     /// What is counted.
     pub metrics: SourceMetrics,
+    /// Who may come in.
+    pub tenants: Tenants,
 }
 
 /// Longest a source waits after it could not accept a connection, for example because descriptors ran out.
@@ -105,8 +116,17 @@ impl Door {
             // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
             let _ = SockRef::from(&stream).set_linger(None);
         }
-        let arrival = Arrival { stream: Stream::Plain(stream), peer: Peer::at(from) };
-        guard.end = source.serve(arrival, stop).await;
+        let (stream, peer) = (Stream::Plain(stream), Peer::at(from));
+        match self.tenants.admit(&peer, S::TAKES_TOKENS) {
+            Ok(visit) => guard.end = source.serve(Arrival { stream, peer, visit }, stop).await,
+            Err(why) => guard.end = self.refused(&peer, why),
+        }
+    }
+
+    /// Says that a sender is not let in; its connection is reset where it could take an end for a confirmation.
+    fn refused(&self, peer: &Peer, why: Refused) -> ConnectionEnd {
+        tracing::debug!(source = %self.plan.name, address = %peer.address, endpoint = peer.endpoint, reason = why.label(), "a connection is refused");
+        ConnectionEnd::Refused
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {

@@ -12,6 +12,8 @@ use crate::intake::Intake;
 use crate::intake::IntakePermit;
 use crate::metrics::SourceMetrics;
 use crate::peer::Peer;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 use crate::waiting::WaitingEvents;
 
 /// What the connections of a source share, whatever its kind.
@@ -21,7 +23,7 @@ pub struct Means<M> {
     pub intake: Intake,
     /// The part of it that unfinished lines may hold together, small ones aside. Nobody can say when such a line ends, so
     /// waiting for one could last for ever, and a few slow senders would hold everybody back: what does not fit is cut
-    /// off instead.
+    /// off instead. A connection's part of both is under the account of its tenant.
     pub unfinished: Intake,
     /// Where batches go.
     pub buffer: Buffer,
@@ -36,8 +38,12 @@ pub struct Means<M> {
 /// What a feed is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
-    /// Whose bytes they are.
+    /// Where the bytes come from.
     pub peer: &'a Peer,
+    /// Whose they are.
+    pub tenant: &'a TenantRef,
+    /// The connection, where its first line may say a token and so whose it is; nothing where that has been settled.
+    pub visit: Option<&'a Visit>,
     /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
     pub refuses_long_lines: bool,
 }
@@ -53,6 +59,8 @@ pub struct Passed {
     pub rejected: u64,
     /// Whether a line has come that is too long to be taken. It and what follows it has been thrown away.
     pub too_long: bool,
+    /// Whether the sender may not send: it has said no token where it had to, or a wrong one. Nothing has been taken.
+    pub refused: bool,
 }
 
 /// What turns the bytes of one connection into batches.

@@ -3,6 +3,7 @@
 //! It has no opinion about lines. Back-pressure is a socket that is not read.
 
 mod acks;
+mod allowance;
 mod confirm;
 mod connection;
 mod read_ahead;
@@ -44,14 +45,18 @@ where
 {
     const RESETS: bool = true;
 
+    const TAKES_TOKENS: bool = true;
+
     async fn serve(&self, arrival: Arrival, stop: StopWatch) -> ConnectionEnd {
-        let Arrival { stream, peer } = arrival;
+        let Arrival { stream, peer, visit } = arrival;
         if self.plan.confirm == Confirm::Line {
             // A sender may wait for each confirmation; without it the kernel holds small writes back. Where it fails, it does.
             let _ = stream.tcp().set_nodelay(true);
         }
-        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines: self.plan.confirm != Confirm::None });
-        Connection::new(self, stream, feed).serve(stop).await
+        let (tenant, refuses_long_lines) = (visit.tenant(), self.plan.confirm != Confirm::None);
+        let opening = Opening { peer: &peer, tenant: &tenant, visit: Some(&visit), refuses_long_lines };
+        let feed = (self.means.make_feed)(&opening);
+        Connection::new(self, stream, feed, visit).serve(stop).await
     }
 }
 

@@ -34,6 +34,7 @@ use crate::source::door::DoorPlan;
 use crate::stop::Phase;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::tenant::Tenants;
 use crate::waiting::WaitingEvents;
 
 const MOMENT: Duration = Duration::from_secs(20);
@@ -101,8 +102,9 @@ fn running(confirm: Confirm) -> Running {
         metrics: metrics_in.clone(),
         make_feed: move |_: &Opening<'_>| Newlines(counted.clone()),
     };
+    let tenants = Tenants::none(means.intake.clone(), means.unfinished.clone());
     let source = TcpSource { plan: TcpSourcePlan { confirm, idle_timeout }, means };
-    let task = tokio::spawn(Door { plan: door, metrics: metrics_in }.run(listener, source, watch));
+    let task = tokio::spawn(Door { plan: door, metrics: metrics_in, tenants }.run(listener, source, watch));
     Running { address, buffer, lines, metrics, stop, task, _cursors: cursors }
 }
 
