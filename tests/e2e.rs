@@ -25,3 +25,5 @@ mod lines;
 mod pressure;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tenants.rs"]
+mod tenants;

@@ -1,0 +1,443 @@
+//! Tenants: whose a sender is, what it cannot change, what it may use, and what that is to the others.
+
+use std::fs;
+use std::io::BufRead;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::support::lines::alb;
+use crate::support::lines::albs;
+use crate::support::lines::json;
+use crate::support::logstash::FakeLogstash;
+use crate::support::relay::Relay;
+use crate::support::relay::Setup;
+use crate::support::scrape::Metrics;
+use crate::support::sender::Sender;
+use crate::support::stays;
+
+const TOKEN_OF_A: &str = "the-token-of-tenant-a";
+const TOKEN_OF_B: &str = "the-token-of-tenant-b";
+
+/// A directory with the tokens of two tenants.
+fn tokens() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::write(directory.path().join("a"), format!("{TOKEN_OF_A}\n")).expect("it is ours");
+    fs::write(directory.path().join("b"), format!("an-older-token-of-b\n{TOKEN_OF_B}\n")).expect("it is ours");
+    directory
+}
+
+/// The tenant `a` with a network and a token, and `b` with a token alone.
+fn with_two(setup: Setup, tokens: &tempfile::TempDir, unknown: &str) -> Setup {
+    let path = tokens.path().display();
+    setup.tables(&format!(
+        "[tenants]\nunknown = \"{unknown}\"\n\
+         [[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\ntoken_file = \"{path}/a\"\nfields = {{ team = \"A\" }}\n\
+         [[tenant]]\nname = \"b\"\ntoken_file = \"{path}/b\"\nfields = {{ team = \"B\", floor = 3 }}\n"
+    ))
+}
+
+fn preamble(token: &str) -> String {
+    format!("{{\"@elbow\":{{\"token\":\"{token}\",\"fields\":{{\"team\":\"mine\",\"room\":\"7\"}}}}}}\n")
+}
+
+/// One connection from this address, sent to and finished.
+#[track_caller]
+fn send_from(relay: &Relay, address: &str, bytes: &str) {
+    let mut sender = Sender::connect_from(relay.lines, address);
+    sender.send(bytes);
+    sender.finish();
+}
+
+/// A sender that is not let in: its connection is reset.
+#[track_caller]
+fn is_refused(mut sender: Sender, bytes: &str) {
+    // It may be reset before everything is written.
+    let _ = sender.try_send(bytes);
+    let ended = sender.ends().map_err(|error| error.kind());
+    assert!(matches!(ended, Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{ended:?}");
+}
+
+#[track_caller]
+fn of_tenant(metrics: &Metrics, family: &str, tenant: &str) -> u64 {
+    metrics.sum_where(&format!("tenant_{family}"), &format!("tenant=\"{tenant}\""))
+}
+
+/// The documents in the order of their member `n`.
+fn by_number(mut documents: Vec<Value>) -> Vec<Value> {
+    documents.sort_by_key(|document| document["n"].as_u64());
+    documents
+}
+
+#[test]
+fn an_address_or_a_token_says_whose_a_sender_is() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout(), &tokens, "allow").start();
+    send_from(&relay, "127.0.0.2", "{\"n\":1}\n");
+    send_from(&relay, "127.0.0.3", "{\"n\":2,\"team\":\"none\"}\n");
+    send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":3}}\n", preamble(TOKEN_OF_B)));
+    send_from(&relay, "127.0.0.2", &format!("{}{{\"n\":4}}\n", preamble("an-older-token-of-b")));
+    is_refused(Sender::connect_from(relay.lines, "127.0.0.2"), &format!("{}{{\"n\":5}}\n", preamble("nobody-s-token-at-all")));
+    let documents = by_number(relay.writes(4));
+    let teams: Vec<&Value> = documents.iter().map(|document| &document["team"]).collect();
+    assert_eq!(teams, ["A", "none", "B", "B"], "{documents:?}");
+    assert_eq!((&documents[2]["floor"], &documents[2]["room"]), (&Value::from(3), &Value::from("7")));
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
+    assert_eq!(["a", "b", "_unknown"].map(|tenant| of_tenant(&metrics, "events_total", tenant)), [1, 2, 1]);
+    assert_eq!(metrics.sum_where("tenant_refused_connections_total", "reason=\"token\""), 1);
+    assert_eq!(metrics.sum_where("source_connections_ended_total", "reason=\"refused\""), 1);
+    assert_eq!(of_tenant(&metrics, "cut_members_total", "b"), 2, "a field of a preamble, twice");
+    let ended = relay.stop().cleanly();
+    assert_eq!(ended.documents.len(), 4, "nothing of a refused sender is kept");
+    assert!(!ended.log_text.contains("token-of"), "tokens are never shown:\n{}", ended.log_text);
+}
+
+#[test]
+fn where_only_tenants_may_send_everybody_else_is_refused_and_nothing_of_it_is_kept() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout(), &tokens, "refuse").start();
+    for first in [alb(1), json(1), "text\n".to_owned(), "{\"@elbow\":{}}\ntext\n".to_owned(), "\n\ntext\n".to_owned()] {
+        is_refused(Sender::connect_from(relay.lines, "127.0.0.3"), &first);
+    }
+    let mut unfinished = Sender::connect_from(relay.lines, "127.0.0.3");
+    unfinished.send("a last line without its newline");
+    unfinished.half_close();
+    is_refused(unfinished, "");
+    send_from(&relay, "127.0.0.3", &format!("\n{}{{\"n\":1}}\n", preamble(TOKEN_OF_B)));
+    send_from(&relay, "127.0.0.2", "{\"n\":2}\n");
+    assert_eq!(by_number(relay.writes(2))[0]["team"], "B");
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
+    assert_eq!(metrics.sum_where("tenant_refused_connections_total", "reason=\"unknown\""), 6);
+    assert_eq!((metrics.received(), of_tenant(&metrics, "events_total", "_unknown")), (2, 0));
+    assert_eq!(relay.stop().cleanly().documents.len(), 2);
+}
+
+#[test]
+fn without_tokens_an_unknown_sender_is_refused_at_the_door() {
+    let only = "[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n";
+    let relay = Relay::to_stdout().source("confirm = \"close\"").tables(only).start();
+    is_refused(relay.sender(), &preamble(TOKEN_OF_A));
+    let mut known = Sender::connect_from(relay.lines, "127.0.0.2");
+    known.send(format!("{}{{\"n\":1}}\n", preamble(TOKEN_OF_A)));
+    known.finish();
+    relay.writes(1);
+    let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 0);
+    assert_eq!(metrics.sum("source_received_bytes_total"), preamble(TOKEN_OF_A).len() as u64 + 8, "nothing else was read");
+    assert_eq!(relay.stop().cleanly().documents.len(), 1);
+}
+
+#[test]
+fn fields_of_a_tenant_win_over_everything_in_every_schema() {
+    let tenant = "[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.0/8\"]\n\
+                  fields = { Application = \"ours\", \"labels.team\" = \"A\", rank = 1 }\n";
+    let static_fields = "fields = { Application = \"static\", Environment = \"ci\" }\n";
+    let relay = Relay::to_stdout()
+        .source(&format!("schema = \"aws\"\n{static_fields}"))
+        .and_source("classic", &format!("schema = \"classic\"\n{static_fields}"))
+        .and_source("ecs", &format!("schema = \"ecs\"\n{static_fields}"))
+        .tables(tenant)
+        .start();
+    let text = format!(
+        "{{\"@elbow\":{{\"fields\":{{\"Application\":\"preamble\",\"rank\":9}}}}}}\n{}{}{}{}{}{}",
+        "{\"Application\":\"theirs\",\"rank\":{\"rank\":2},\"labels.team\":[],\"labels\":{\"team\":\"B\"},\"k\":1.50}\n",
+        "{\"Appl\\u0069cation\":\"theirs\",\"rank\":3,\"x\":\"Application\",\"rank\":4}\n",
+        "[{\"rank\":5},{\"y\":1},7]\n",
+        "{ }\n",
+        "words\n",
+        alb(1),
+    );
+    for source in ["in", "classic", "ecs"] {
+        let mut sender = Sender::connect(relay.lines_of(source));
+        sender.send(&text);
+        sender.finish();
+    }
+    let documents = relay.writes(24);
+    for document in &documents {
+        assert_eq!((&document["Application"], &document["rank"]), (&Value::from("ours"), &Value::from(1)), "{document}");
+        assert_eq!(document["labels.team"], "A", "{document}");
+        assert_eq!(document["Environment"], "ci", "{document}");
+    }
+    assert_eq!(documents.iter().filter(|document| document["labels"]["team"] == "B").count(), 3, "another member is left alone");
+    assert_eq!(documents.iter().filter(|document| document["x"] == "Application").count(), 3);
+    let metrics = relay.metrics();
+    assert_eq!(of_tenant(&metrics, "cut_members_total", "a"), 3 * (2 + 3 + 3 + 1));
+    let ended = relay.stop().cleanly();
+    assert!(ended.documents.iter().any(|document| document["k"] == 1.5));
+}
+
+#[test]
+fn equal_lines_of_two_tenants_are_two_events() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout(), &tokens, "allow").start();
+    for address in ["127.0.0.2", "127.0.0.2", "127.0.0.3"] {
+        send_from(&relay, address, &alb(1));
+    }
+    let ids: Vec<String> = relay.writes(3).iter().map(|document| document["event"]["id"].to_string()).collect();
+    let mut distinct = ids.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    assert_eq!(distinct.len(), 2, "{ids:?}");
+    relay.stop().cleanly();
+}
+
+#[test]
+fn a_tenant_over_its_rate_is_held_back_loses_nothing_and_keeps_nobody_waiting() {
+    let limited = "[[tenant]]\nname = \"loud\"\nnetworks = [\"127.0.0.2\"]\nevents_per_second = 1000\nburst = \"100ms\"\n";
+    let relay = Relay::to_stdout().tables(limited).start();
+    let begun = Instant::now();
+    let address = relay.lines;
+    let loud: Vec<_> = (0..4_u64)
+        .map(|connection| {
+            thread::spawn(move || {
+                let mut sender = Sender::connect_from(address, "127.0.0.2");
+                sender.send(albs((0..500).map(|line| connection << 32 | line)));
+                sender.finish();
+            })
+        })
+        .collect();
+    relay.until(|metrics| of_tenant(metrics, "events_total", "loud") > 0);
+    let asked = Instant::now();
+    let mut quiet = relay.sender();
+    quiet.send("quiet\n");
+    relay.until(|metrics| of_tenant(metrics, "events_total", "_unknown") == 1);
+    let answered = asked.elapsed();
+    for sender in loud {
+        sender.join().expect("it is held back and not cut off");
+    }
+    // The burst and one read of each worker are free; the rest comes at a thousand a second.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_200), "2000 lines took {took:?}");
+    assert!(answered < took, "{answered:?} while the loud one took {took:?}");
+    let metrics = relay.until(|metrics| metrics.delivered("out") == 2_001);
+    assert_eq!(of_tenant(&metrics, "events_total", "loud"), 2_000);
+    assert!(of_tenant(&metrics, "throttled_seconds_total", "loud") >= 1, "{metrics}");
+    assert_eq!(of_tenant(&metrics, "throttled_seconds_total", "_unknown"), 0);
+    quiet.finish();
+    relay.stop().cleanly();
+}
+
+#[test]
+fn a_tenant_has_as_many_connections_as_it_may_and_no_more() {
+    let limited = "[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\nmax_connections = 2\n";
+    let relay = Relay::to_stdout().tables(limited).start();
+    let mut held = [Sender::connect_from(relay.lines, "127.0.0.2"), Sender::connect_from(relay.lines, "127.0.0.2")];
+    held[0].send("one\n");
+    held[1].send("two\n");
+    relay.writes(2);
+    is_refused(Sender::connect_from(relay.lines, "127.0.0.2"), "");
+    send_from(&relay, "127.0.0.3", "another one's\n");
+    let metrics = relay.until(|metrics| of_tenant(metrics, "refused_connections_total", "a") == 1);
+    assert_eq!(of_tenant(&metrics, "connections_open", "a"), 2);
+    let [first, second] = held;
+    first.finish();
+    relay.until(|metrics| of_tenant(metrics, "connections_open", "a") == 1);
+    send_from(&relay, "127.0.0.2", "three\n");
+    second.finish();
+    relay.writes(4);
+    relay.stop().cleanly();
+}
+
+#[test]
+fn it_is_known_when_a_tenant_was_last_heard_of() {
+    let two = "[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n[[tenant]]\nname = \"b\"\nnetworks = [\"127.0.0.3\"]\n";
+    let relay = Relay::to_stdout().tables(two).start();
+    send_from(&relay, "127.0.0.2", "heard\n");
+    let metrics = relay.until(|metrics| of_tenant(metrics, "last_seen_timestamp_seconds", "a") > 0);
+    assert!(of_tenant(&metrics, "silent_seconds", "a") <= 2, "{metrics}");
+    assert_eq!(of_tenant(&metrics, "last_seen_timestamp_seconds", "b"), 0);
+    let metrics = relay.until(|metrics| of_tenant(metrics, "silent_seconds", "a") >= 2);
+    assert_eq!(of_tenant(&metrics, "silent_seconds", "b"), 0, "one that was never heard of is not silent");
+    send_from(&relay, "127.0.0.2", "again\n");
+    relay.until(|metrics| of_tenant(metrics, "silent_seconds", "a") <= 1);
+    relay.stop().cleanly();
+}
+
+#[test]
+fn changed_tokens_take_effect_and_broken_ones_change_nothing() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout(), &tokens, "refuse").start();
+    let file = tokens.path().join("b");
+    fs::write(&file, "short\n").expect("it is ours");
+    relay.until(|metrics| metrics.sum_where("tenant_reloads_total", "result=\"refused\"") == 1);
+    send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":1}}\n", preamble(TOKEN_OF_B)));
+    fs::write(&file, format!("{TOKEN_OF_A}\n")).expect("it is ours");
+    relay.until(|metrics| metrics.sum_where("tenant_reloads_total", "result=\"refused\"") == 2);
+    relay.says("have the same token");
+    send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":2}}\n", preamble(TOKEN_OF_B)));
+    fs::write(&file, "a-new-token-of-tenant-b\n").expect("it is ours");
+    relay.until(|metrics| metrics.sum_where("tenant_reloads_total", "result=\"loaded\"") == 1);
+    is_refused(relay.sender(), &preamble(TOKEN_OF_B));
+    send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":3}}\n", preamble("a-new-token-of-tenant-b")));
+    assert!(relay.writes(3).iter().all(|document| document["team"] == "B"));
+    relay.stop().cleanly();
+}
+
+#[test]
+fn tenants_that_cannot_be_are_said_at_the_start() {
+    let start = |tables: &str| Relay::to_stdout().tables(tables).try_start().map(drop).expect_err("it does not start");
+    let tenant = "[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n";
+    let no_file = start(&format!("{tenant}token_file = \"/nowhere/at/all\"\n")).with(2);
+    assert!(no_file.log_text.contains("the tokens of tenant \"a\" cannot be read: /nowhere/at/all"), "{}", no_file.log_text);
+    let of_lines = start(&format!("{tenant}fields = {{ user_agent = \"x\" }}\n")).with(2);
+    assert!(
+        of_lines.log_text.contains("tenant \"a\" cannot send to source in: the field \"user_agent\""),
+        "{}",
+        of_lines.log_text
+    );
+}
+
+#[test]
+fn a_tenant_whose_events_nobody_takes_leaves_room_for_the_others() {
+    let logstash = FakeLogstash::listening();
+    let two =
+        "[[tenant]]\nname = \"loud\"\nnetworks = [\"127.0.0.2\"]\n[[tenant]]\nname = \"quiet\"\nnetworks = [\"127.0.0.3\"]\n";
+    let relay = Relay::to(logstash.address()).sink("settle = \"500ms\"").memory("32MiB").tables(two).start();
+    logstash.stop_reading();
+    let enough = Arc::new(AtomicBool::new(false));
+    let (address, told) = (relay.lines, enough.clone());
+    let loud = thread::spawn(move || {
+        let mut sender = Sender::connect_from(address, "127.0.0.2");
+        let mut next = 0;
+        while !told.load(Ordering::Relaxed) {
+            sender.send(albs(next..next + 16));
+            next += 16;
+        }
+        sender.finish();
+        next
+    });
+    // It has filled what a single tenant may have, and waits.
+    let mut last = (0, Instant::now());
+    relay.until(|metrics| {
+        let taken = of_tenant(metrics, "events_total", "loud");
+        if taken != last.0 {
+            last = (taken, Instant::now());
+        }
+        taken > 1_000 && last.1.elapsed() > Duration::from_secs(1)
+    });
+    for number in 0..100 {
+        send_from(&relay, "127.0.0.3", &alb(1 << 40 | number));
+    }
+    let metrics = relay.until(|metrics| of_tenant(metrics, "events_total", "quiet") == 100);
+    assert!(metrics.sum("memory_bytes") < metrics.sum("memory_max_bytes") * 3 / 4, "{metrics}");
+    stays(Duration::from_millis(300), || {
+        assert_eq!(of_tenant(&relay.metrics(), "events_total", "loud"), last.0, "the loud one waits on");
+    });
+    enough.store(true, Ordering::Relaxed);
+    logstash.read_again();
+    let sent = loud.join().expect("it is held back and not cut off");
+    relay.until(|metrics| metrics.delivered("logstash") == sent + 100);
+    relay.stop().cleanly();
+}
+
+/// Of senders there may be any number, of series only as many as the configuration is worth.
+#[test]
+fn very_many_tenants_hosts_and_user_agents_have_few_series() {
+    let tenants: String = (0..300)
+        .map(|tenant| {
+            format!("[[tenant]]\nname = \"t{tenant}\"\nnetworks = [\"127.0.{}.{}\"]\n", 1 + tenant / 200, 1 + tenant % 200)
+        })
+        .collect();
+    let logstash = FakeLogstash::listening();
+    let relay = Relay::to(logstash.address()).sink("settle = \"200ms\"").tables(&tenants).start();
+    for tenant in 0..300 {
+        send_from(&relay, &format!("127.0.{}.{}", 1 + tenant / 200, 1 + tenant % 200), "{\"a\":1}\n");
+    }
+    let before = relay.page("/metrics").1.len();
+    let mut sender = relay.sender();
+    for from in (0..100_000).step_by(1_000) {
+        let text: String = (from..from + 1_000)
+            .map(|n| match n % 2 {
+                0 => alb(n).replace("www.example.com", &format!("host-{n}.example")).replace("curl/8.5.0", &format!("agent/{n}")),
+                _ => format!("{{\"host\":\"host-{n}\",\"tenant\":\"t-{n}\",\"user_agent\":\"agent/{n}\",\"_index\":\"i{n}\"}}\n"),
+            })
+            .collect();
+        sender.send(text);
+    }
+    sender.finish();
+    let metrics = relay.until(|metrics| metrics.received() == 100_300);
+    // Everybody who is no tenant and 255 tenants have series of their own.
+    assert_eq!(of_tenant(&metrics, "events_total", "_other"), 45);
+    assert_eq!(metrics.sum("tenant_events_total"), 100_300);
+    let text = relay.page("/metrics").1;
+    assert_eq!(text.lines().filter(|line| line.starts_with("elbow_tenant_events_total{")).count(), 257);
+    assert!(text.len() < before + 10_000, "{} bytes and then {}", before, text.len());
+    assert!(!text.contains("host-") && !text.contains("agent/"));
+    relay.until(|metrics| metrics.delivered("logstash") == 100_300);
+    relay.stop().cleanly();
+}
+
+/// The times of acknowledgements of ten quiet senders, each a line at a time, the slowest last.
+fn acknowledgements(relay: &Relay, long: Duration) -> Vec<Duration> {
+    let address = relay.lines;
+    let quiet: Vec<_> = (0..10_u64)
+        .map(|tenant| {
+            thread::spawn(move || {
+                let mut sender = Sender::connect_from(address, &format!("127.0.1.{}", tenant + 1));
+                let mut reader = sender.reader();
+                let (begun, mut times) = (Instant::now(), Vec::new());
+                while begun.elapsed() < long {
+                    let asked = Instant::now();
+                    sender.send(alb(tenant << 32 | times.len() as u64));
+                    reader.read_line(&mut String::new()).expect("a confirmation");
+                    times.push(asked.elapsed());
+                    thread::sleep(Duration::from_millis(20));
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times: Vec<Duration> = quiet.into_iter().flat_map(|thread| thread.join().expect("it is answered")).collect();
+    times.sort_unstable();
+    times
+}
+
+fn p99(times: &[Duration]) -> Duration {
+    times[times.len() * 99 / 100]
+}
+
+#[test]
+#[ignore = "20 s, and what it compares are times: ten quiet tenants with and without a noisy one"]
+fn a_noisy_tenant_at_a_hundred_times_its_limit_costs_ten_quiet_ones_next_to_nothing() {
+    let quiet: String = (1..=10).map(|n| format!("[[tenant]]\nname = \"quiet-{n}\"\nnetworks = [\"127.0.1.{n}\"]\n")).collect();
+    let noisy = "[[tenant]]\nname = \"noisy\"\nnetworks = [\"127.0.0.2\"]\nevents_per_second = 100\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let setup = Relay::to_stdout().in_directory(directory.path()).source("confirm = \"line\"");
+    let relay = setup.tables(&format!("{quiet}{noisy}")).start();
+    acknowledgements(&relay, Duration::from_secs(1));
+    let alone = acknowledgements(&relay, Duration::from_secs(8));
+    let address = relay.lines;
+    // Eight connections that send all they can: 10 000 lines a second are a hundred times what it may, and the kernel alone takes
+    // as many at once.
+    let senders: Vec<_> = (0..8_u64)
+        .map(|connection| {
+            thread::spawn(move || {
+                let mut sender = Sender::connect_from(address, "127.0.0.2");
+                let mut next = 1 << 50 | connection << 40;
+                while sender.try_send(&albs(next..next + 100)).is_ok() {
+                    next += 100;
+                }
+                next & 0xff_ffff_ffff
+            })
+        })
+        .collect();
+    thread::sleep(Duration::from_secs(1));
+    let beside = acknowledgements(&relay, Duration::from_secs(8));
+    let metrics = relay.metrics();
+    // It is held back for far longer than anybody wants to wait.
+    drop(relay);
+    let offered: u64 = senders.into_iter().map(|sender| sender.join().expect("no panic")).sum();
+    let noisy = of_tenant(&metrics, "events_total", "noisy");
+    let (before, after) = (p99(&alone), p99(&beside));
+    println!("p99 of {} acknowledgements {before:?} alone, of {} {after:?} beside", alone.len(), beside.len());
+    println!("{noisy} of {offered} noisy events were taken");
+    assert!(noisy <= 100 * 12 + 8 * 200, "{noisy} events at 100 a second");
+    assert!(offered > 10_000, "{offered} were offered");
+    assert!(of_tenant(&metrics, "throttled_seconds_total", "noisy") > 10, "it was held back:\n{metrics}");
+    assert!(after < before * 2, "p99 {before:?} became {after:?}");
+}
