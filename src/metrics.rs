@@ -6,6 +6,7 @@
 mod buffer;
 mod source;
 mod tenant;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -29,12 +30,16 @@ pub use tenant::OTHER;
 pub use tenant::REFUSALS;
 use tenant::TenantFamilies;
 pub use tenant::TenantMetrics;
+pub use tls::Handshake;
+use tls::TlsFamilies;
+pub use tls::TlsMetrics;
 
 use crate::buffer::BufferStat;
 use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::Origin;
 use crate::tally::REASONS;
+use crate::wire::proxy::Refusal;
 
 /// Figures of a sink at one moment.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +110,7 @@ pub struct Metrics {
     lookup_reloads: IntCounterVec,
     tenant_reloads: IntCounterVec,
     tenant: TenantFamilies,
+    tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
@@ -117,6 +123,7 @@ struct SourceFamilies {
     dropped: IntCounterVec,
     open: IntGaugeVec,
     ended: IntCounterVec,
+    refused: IntCounterVec,
     longer: IntCounterVec,
     redactions: IntCounterVec,
     rules: IntCounterVec,
@@ -179,6 +186,12 @@ impl Metrics {
             ),
             open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
             ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
+            refused: counters(
+                &registry,
+                "source_proxy_refusals_total",
+                "Connections closed for the PROXY header they had or had not, by reason",
+                &["source", "reason"],
+            ),
         };
         let accept = counters(&registry, "source_accept_errors_total", "Connections that could not be accepted", &["source"]);
         let mut source = source;
@@ -200,7 +213,8 @@ impl Metrics {
         );
         let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
-        Self { registry, source, lookup_reloads, tenant_reloads, tenant, writer, asked }
+        let tls = TlsFamilies::new(&registry);
+        Self { registry, source, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -223,6 +237,11 @@ impl Metrics {
     pub fn tenant_reloads(&self) -> LookupMetrics {
         let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// What is counted of the TLS of a source that has it.
+    pub fn tls(&self, source: &str) -> TlsMetrics {
+        self.tls.of(source)
     }
 
     /// The counters of a source with rules of these names.
@@ -252,6 +271,7 @@ impl Metrics {
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },
+            refused: Refusal::ALL.iter().map(|refusal| self.source.refused.with_label_values(&[name, refusal.label()])).collect(),
             connections_open: self.source.open.with_label_values(&[name]),
             connections_ended: ConnectionEnd::ALL
                 .iter()

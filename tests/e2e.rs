@@ -11,6 +11,8 @@ mod commands;
 mod confirm;
 #[path = "e2e/connections.rs"]
 mod connections;
+#[path = "e2e/crowds.rs"]
+mod crowds;
 #[path = "e2e/delivery.rs"]
 mod delivery;
 #[path = "e2e/figures.rs"]
@@ -23,6 +25,8 @@ mod letters;
 mod lines;
 #[path = "e2e/pressure.rs"]
 mod pressure;
+#[path = "e2e/proxy.rs"]
+mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/tenants.rs"]

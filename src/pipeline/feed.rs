@@ -18,6 +18,7 @@ use crate::framing::lines::Whole;
 use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
+use crate::peer::Peer;
 use crate::source::Feed;
 use crate::source::Passed;
 use crate::tally::Longer;
@@ -57,14 +58,14 @@ impl LineFeed {
 
     /// The same for lines of a tenant.
     #[must_use]
-    pub fn of_tenant(self, tenant: TenantRef, looks: &Looks) -> Self {
-        Self { parser: self.parser.of_tenant(&tenant, looks), tenant: Some(tenant), ..self }
+    pub fn of_tenant(self, tenant: TenantRef) -> Self {
+        Self { parser: self.parser.of_tenant(tenant.name()), tenant: Some(tenant), ..self }
     }
 
     /// The same where the first line may say whose the lines are.
     #[must_use]
-    pub fn with_visit(self, visit: Visit, looks: Arc<Looks>) -> Self {
-        Self { parser: self.parser.with_visit(visit, looks), ..self }
+    pub fn with_visit(self, visit: Visit, looks: Arc<Looks>, peer: Peer) -> Self {
+        Self { parser: self.parser.with_visit(visit, looks, peer), ..self }
     }
 
     /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.

@@ -10,12 +10,14 @@ use super::handling::Handling;
 use super::handling::HandlingError;
 use super::lookups::Lookups;
 use super::plan::ParsePlan;
+use super::sender;
 use super::text;
 use crate::elb::Style;
 use crate::elb::StylePlan;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
 use crate::event_id::IdKey;
+use crate::peer::Peer;
 use crate::tenant::Tenant;
 
 /// How documents of one source or connection look, rendered once.
@@ -28,6 +30,8 @@ pub struct Look {
     /// Those of the fields that stand whatever a sender or its events say.
     pub(super) forced: Fields,
     pub(super) handling: Arc<Handling>,
+    /// Whether documents say whose they are.
+    names_senders: bool,
 }
 
 impl Look {
@@ -40,12 +44,39 @@ impl Look {
         let enriched = !lookups.is_empty();
         let taken = &handling.taken;
         let style = Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken });
-        Self::of(style, fields, handling)
+        let look = Self { names_senders: plan.sender_fields, ..Self::of(style, fields, handling)? };
+        if look.names_senders {
+            // Whether there is room for them is found out here and not by the first sender.
+            look.with(sender::largest(schema))?;
+        }
+        Ok(look)
     }
 
     fn of(style: Style, pairs: &[(String, Value)], handling: Arc<Handling>) -> Result<Self, FieldsError> {
         let fields = Fields::from_pairs(pairs.iter().cloned())?;
-        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), forced: Fields::new(), handling })
+        Ok(Self {
+            style,
+            text_tail: text::tail(pairs),
+            fields,
+            pairs: pairs.to_vec(),
+            forced: Fields::new(),
+            handling,
+            names_senders: false,
+        })
+    }
+
+    /// The look of the documents of this sender, where they say whose they are.
+    pub(super) fn for_sender(self: &Arc<Self>, peer: &Peer) -> Arc<Self> {
+        if !self.names_senders {
+            return self.clone();
+        }
+        let fields = sender::fields(peer, self.style.schema());
+        Arc::new(self.with(fields).expect("there is room for the largest such fields"))
+    }
+
+    /// Whether a field of this name says whose a document is, so that no sender may set it.
+    pub(super) fn is_of_sender(&self, name: &str) -> bool {
+        self.names_senders && sender::names(self.style.schema()).contains(&name)
     }
 
     /// Whether documents have a member of this name of their own.
@@ -69,7 +100,7 @@ impl Look {
             }
         }
         let look = Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())?;
-        Ok(Self { forced: self.forced.clone(), ..look })
+        Ok(Self { forced: self.forced.clone(), names_senders: self.names_senders, ..look })
     }
 
     /// The same with fields that nothing can override.
@@ -77,12 +108,18 @@ impl Look {
     /// # Errors
     /// When a field has a name of which something else decides, or they are too many or too large.
     fn forcing(&self, fields: &[(String, Value)]) -> Result<Self, LookError> {
-        let is_taken = |name: &String| self.style.is_of_lines(name) || self.handling.taken.contains(name);
+        let is_taken =
+            |name: &String| self.style.is_of_lines(name) || self.handling.taken.contains(name) || self.is_of_sender(name);
         if let Some((name, _)) = fields.iter().find(|(name, _)| is_taken(name)) {
             return Err(LookError::Forced { name: name.clone() });
         }
         let forced = Fields::from_pairs(fields.iter().cloned())?;
-        Ok(Self { forced, ..self.with(fields.to_vec())? })
+        let look = Self { forced, ..self.with(fields.to_vec())? };
+        if look.names_senders {
+            // As with the source's own fields.
+            look.with(sender::largest(look.style.schema()))?;
+        }
+        Ok(look)
     }
 }
 
@@ -177,7 +214,7 @@ pub fn look(plan: &ParsePlan, key: IdKey, lookups: &Lookups) -> Result<Look, Loo
     }
     let handling = Handling::new(plan, key, lookups.enrichment(&plan.lookups), taken.clone())?;
     let look = Look::new(plan, Arc::new(handling))?;
-    match taken.into_iter().find(|name| look.has_member(name)) {
+    match taken.into_iter().find(|name| look.has_member(name) || look.is_of_sender(name)) {
         Some(name) => Err(LookError::Member { name }),
         None => Ok(look),
     }

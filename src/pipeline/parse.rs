@@ -36,10 +36,10 @@ use crate::json::envelope::Received;
 use crate::json::envelope::Tag;
 use crate::json::envelope::Tags;
 use crate::json::scan::Scan;
+use crate::peer::Peer;
 use crate::redact::Finding;
 use crate::tally::Origin;
 use crate::tally::Tally;
-use crate::tenant::Tenant;
 use crate::tenant::TenantRef;
 use crate::tenant::Visit;
 pub use again::Again;
@@ -126,16 +126,15 @@ impl LineParser {
         }
     }
 
-    /// The same for lines of a tenant.
-    pub(super) fn of_tenant(mut self, tenant: &Tenant, looks: &Looks) -> Self {
-        self.look = looks.of(tenant);
-        self.ids.belong_to(tenant.name());
+    /// The same for lines of the tenant of this name, whose look it has been given.
+    pub(super) fn of_tenant(mut self, tenant: &str) -> Self {
+        self.ids.belong_to(tenant);
         self
     }
 
     /// The same where the first line may say whose the lines are.
-    pub(super) fn with_visit(self, visit: Visit, looks: Arc<Looks>) -> Self {
-        Self { whose: Some(Whose { visit, looks }), ..self }
+    pub(super) fn with_visit(self, visit: Visit, looks: Arc<Looks>, peer: Peer) -> Self {
+        Self { whose: Some(Whose { visit, looks, peer }), ..self }
     }
 
     /// Whether the first line has shown that the sender may not send: what became of it and of all behind it does not count.

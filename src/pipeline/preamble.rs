@@ -13,6 +13,7 @@ use super::object;
 use crate::elb::object_key::ObjectKey;
 use crate::elb::object_key::ObjectName;
 use crate::elb::object_key::ObjectNameError;
+use crate::peer::Peer;
 use crate::tenant::TenantRef;
 use crate::tenant::Visit;
 
@@ -77,6 +78,7 @@ const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "mes
 pub(super) struct Whose {
     pub(super) visit: Visit,
     pub(super) looks: Arc<Looks>,
+    pub(super) peer: Peer,
 }
 
 /// What a preamble has changed.
@@ -99,7 +101,7 @@ pub(super) struct Taken {
 pub(super) fn take(line: &[u8], look: &Arc<Look>, ids: &mut Ids, whose: Option<&Whose>) -> Option<Taken> {
     let Preamble { mut fields, object, token, mut ignored } = read(line)?;
     let mut taken = Taken { look: look.clone(), tenant: None, refused: false, is_log: false, ignored: 0, overridden: 0 };
-    if let Some(Whose { visit, looks }) = whose {
+    if let Some(Whose { visit, looks, peer }) = whose {
         taken.refused = match &token {
             Some(Proof(token)) => visit.prove(token.as_bytes()).is_err(),
             None if visit.owes_proof() => {
@@ -114,12 +116,18 @@ pub(super) fn take(line: &[u8], look: &Arc<Look>, ids: &mut Ids, whose: Option<&
         if token.is_some() {
             let tenant = visit.tenant();
             ids.belong_to(tenant.name());
-            taken.look = looks.of(&tenant);
+            taken.look = looks.of(&tenant).for_sender(peer);
             taken.tenant = Some(tenant);
         }
     }
     let overridden = fields.iter().filter(|(name, _)| taken.look.forced.find(name).is_some()).count();
     taken.overridden = overridden as u64;
+    fields.retain(|(name, _)| {
+        if look.is_of_sender(name) {
+            ignored.push(format!("fields.{name}"));
+        }
+        !look.is_of_sender(name)
+    });
     if let Some(object) = &object {
         match object.named() {
             Ok(name) => {

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::admin::AdminPlan;
+use super::certificates;
+use super::certificates::Certificate;
 use super::feed::LineFeed;
 use super::ids::Ids;
 use super::look::Looks;
@@ -30,6 +32,7 @@ use super::overview::Overview;
 use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
+use super::reload::Reload;
 use super::start_error::StartError;
 use super::storage::Storage;
 use super::storage::Writers;
@@ -44,6 +47,8 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::listen::listen;
+use crate::net::tls::ServerTls;
+use crate::net::tls::Speaks;
 use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
@@ -52,6 +57,7 @@ use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
+use crate::source::handshake::Lock;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -101,6 +107,15 @@ pub enum SourceKind {
     Tcp(TcpSourcePlan),
 }
 
+impl SourceKind {
+    /// What it speaks inside TLS.
+    pub fn speaks(&self) -> Speaks {
+        match self {
+            Self::Tcp(_) => Speaks::Lines,
+        }
+    }
+}
+
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
 const UNFINISHED_PART: u64 = 4;
 
@@ -122,6 +137,8 @@ pub struct Relay {
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
     tenant_task: Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)>,
+    certificate_task: Option<JoinHandle<()>>,
+    reload: Reload,
     writers: Writers,
 }
 
@@ -130,6 +147,7 @@ struct OpenSource {
     plan: SourcePlan,
     listener: TcpListener,
     looks: Arc<Looks>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Relay {
@@ -149,8 +167,9 @@ impl Relay {
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
             let looks = Arc::new(Looks::new(Arc::new(look)));
             tenancy::check(&plan.tenants, &name, &looks)?;
+            let (source, tls) = load_tls(source).await?;
             let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
-            open.push(OpenSource { plan: source, listener, looks });
+            open.push(OpenSource { plan: source, listener, looks, tls });
         }
         let tenants = plan.tenants;
         let tenancy = tokio::task::spawn_blocking(move || Tenancy::read(tenants)).await.expect("reading does not panic")?;
@@ -177,6 +196,7 @@ impl Relay {
         let keeper = tenancy.open(means, &metrics, looks)?;
         let tenants = keeper.tenants().clone();
         let overview = Overview { metrics, buffer, letters, intake, tenants, sinks, waiting, stop: watch.clone() };
+        let reload = Reload::new();
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -186,8 +206,10 @@ impl Relay {
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
+            reload: reload.clone(),
             lookup_task: None,
-            tenant_task: keeper.keep(),
+            tenant_task: keeper.keep(reload.looks()),
+            certificate_task: None,
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
@@ -196,6 +218,7 @@ impl Relay {
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
         }
         relay.keep_lookups_fresh(lookups, &open);
+        relay.keep_certificates_fresh(&open);
         let pool = Pool::new(POOL_BYTES_MAX);
         let connections = Arc::new(AtomicU64::new(0));
         for (index, source) in open.into_iter().enumerate() {
@@ -208,7 +231,20 @@ impl Relay {
     fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
         let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.looks.plain().handling().enrichment.clone());
         let sources = sources.iter().map(uses).collect();
-        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone())));
+        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone(), self.reload.looks())));
+    }
+
+    fn keep_certificates_fresh(&mut self, sources: &[OpenSource]) {
+        let certificate = |source: &OpenSource| {
+            let (tls, name) = (source.tls.clone()?, source.plan.door.name.clone());
+            let certificate = Certificate { tls, metrics: self.overview.metrics.tls(&name), source: name };
+            certificate.announce();
+            Some(certificate)
+        };
+        let all: Vec<Certificate> = sources.iter().filter_map(certificate).collect();
+        if !all.is_empty() {
+            self.certificate_task = Some(tokio::spawn(certificates::keep_fresh(all, self.reload.looks())));
+        }
     }
 
     fn start_source(
@@ -219,7 +255,7 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, looks } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, looks, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
         self.sources.push((door.name.clone(), address));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -227,11 +263,11 @@ impl Relay {
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, looks.plain().clone(), ids());
+            let parser = LineParser::new(&parse, looks.of(opening.tenant).for_sender(opening.peer), ids());
             let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
-            let feed = feed.of_tenant(opening.tenant.clone(), &looks);
+            let feed = feed.of_tenant(opening.tenant.clone());
             let feed = match opening.visit {
-                Some(visit) => feed.with_visit(visit.clone(), looks.clone()),
+                Some(visit) => feed.with_visit(visit.clone(), looks.clone(), opening.peer.clone()),
                 None => feed,
             };
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
@@ -239,11 +275,23 @@ impl Relay {
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
+        let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
         let tenants = self.overview.tenants.clone();
-        let (door, watch) = (Door { plan: door, metrics, tenants }, self.stop.watch());
+        let (door, watch) = (Door::new(door, metrics, lock, tenants), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
         };
+    }
+
+    /// Has the files looked at that are looked at now and then.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Where other tenants are sent to that take the place of those there are; nothing where senders were not told apart at
+    /// the start.
+    pub fn tenants(&self) -> Option<mpsc::Sender<TenantsPlan>> {
+        self.tenant_task.as_ref().map(|(_, plans)| plans.clone())
     }
 
     /// What the relay looks like from outside.
@@ -293,6 +341,12 @@ impl Relay {
 fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
     let connections = connections.clone();
     move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Loads the TLS of a source, where it has one.
+async fn load_tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
+    let loading = move || Ok((source.clone(), certificates::load(&source)?));
+    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
 async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {

@@ -8,6 +8,7 @@ use super::look::LookError;
 use super::lookups::LookupError;
 use super::tenancy::TenancyError;
 use crate::buffer::recovery::OpenError;
+use crate::net::tls::TlsError;
 
 /// Why a relay could not start.
 #[derive(Debug, Error)]
@@ -48,6 +49,14 @@ pub enum StartError {
     /// The tenants cannot be so.
     #[error(transparent)]
     Tenants(#[from] TenancyError),
+    /// The TLS of a source cannot be made from its files.
+    #[error("source {name}: {source}")]
+    Tls {
+        /// The source.
+        name: String,
+        /// Why.
+        source: TlsError,
+    },
     /// The directory of the buffer or of the dead letters cannot be made.
     #[error("{path} cannot be made: {source}; create it, owned by the user who runs this, or choose another data_dir")]
     Directory {

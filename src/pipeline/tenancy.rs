@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use super::look::LookError;
 use super::look::Looks;
+use super::reload;
 use crate::buffer::Buffer;
 use crate::intake::Intake;
 use crate::metrics::LookupMetrics;
@@ -29,9 +29,6 @@ use crate::tenant::token::TOKEN_FILE_BYTES_MAX;
 use crate::tenant::token::Token;
 use crate::tenant::token::TokenKey;
 use crate::tenant::token::TokensError;
-
-/// How often files of tokens are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often somebody looks whether the buffer has room again for tenants that wait for their share of it.
 const ROOM_INTERVAL: Duration = Duration::from_millis(20);
@@ -146,24 +143,31 @@ impl Keeper {
 
     /// Looks at the files, and at the buffer for tenants that wait for it, until the process ends; what is sent takes the place of
     /// the plan. Nothing where senders are not told apart.
-    pub(super) fn keep(self) -> Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)> {
+    pub(super) fn keep(self, asked: reload::Looks) -> Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)> {
         let (plans, changed) = mpsc::channel(1);
-        self.tenants.are_in_use().then(|| (tokio::spawn(self.run(changed)), plans))
+        let is_in_use = self.tenants.are_in_use();
+        let tenants = self.tenants.clone();
+        let kept = async move {
+            let room = async {
+                loop {
+                    tenants.make_room(ROOM_INTERVAL).await;
+                }
+            };
+            tokio::join!(self.run(asked, changed), room);
+        };
+        is_in_use.then(|| (tokio::spawn(kept), plans))
     }
 
-    async fn run(mut self, mut changed: mpsc::Receiver<TenantsPlan>) {
-        let mut look_at = Instant::now() + LOOK_INTERVAL;
+    async fn run(mut self, mut asked: reload::Looks, mut changed: mpsc::Receiver<TenantsPlan>) {
         loop {
             let plan = tokio::select! {
-                () = self.tenants.make_room(ROOM_INTERVAL) => continue,
-                () = tokio::time::sleep_until(look_at) => None,
                 Some(plan) = changed.recv() => Some(plan),
+                _ = asked.next() => None,
             };
-            look_at = Instant::now() + LOOK_INTERVAL;
             let looked = tokio::task::spawn_blocking(move || {
                 match plan {
-                    Some(plan) => self.replace(plan),
-                    None => self.refresh(),
+                    Some(plan) if plan != self.plan => self.replace(plan),
+                    _ => self.refresh(),
                 }
                 self
             });

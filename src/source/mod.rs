@@ -4,7 +4,10 @@
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
 pub mod door;
+pub mod handshake;
+pub mod seldom;
 pub mod tcp;
+mod whose;
 
 use crate::batch::Batch;
 use crate::buffer::Buffer;

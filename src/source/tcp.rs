@@ -6,6 +6,7 @@ mod acks;
 mod allowance;
 mod confirm;
 mod connection;
+mod first_bytes;
 mod read_ahead;
 
 use std::time::Duration;

@@ -419,7 +419,7 @@ fn a_noisy_tenant_at_a_hundred_times_its_limit_costs_ten_quiet_ones_next_to_noth
             thread::spawn(move || {
                 let mut sender = Sender::connect_from(address, "127.0.0.2");
                 let mut next = 1 << 50 | connection << 40;
-                while sender.try_send(&albs(next..next + 100)).is_ok() {
+                while sender.try_send(albs(next..next + 100)).is_ok() {
                     next += 100;
                 }
                 next & 0xff_ffff_ffff

@@ -172,7 +172,8 @@ impl Relay {
             );
         }
         let tenant_task = self.tenant_task.take().map(|(task, _)| task);
-        for task in [self.admin_task.take(), self.lookup_task.take(), tenant_task].into_iter().flatten() {
+        let tasks = [self.admin_task.take(), self.lookup_task.take(), self.certificate_task.take(), tenant_task];
+        for task in tasks.into_iter().flatten() {
             task.abort();
         }
         let undelivered = if stays { Vec::new() } else { undelivered };
