@@ -66,6 +66,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     check_sources(root.desk(), &shared.lookups, &names, &sources);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
     let tenants = tenant::decide_all(&mut root);
+    tenant::warn_of_the_unprovable(root.desk(), &tenants, &sources);
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);

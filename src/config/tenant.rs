@@ -12,10 +12,12 @@ use crate::config::complaint::Place;
 use crate::config::decide::decide_name;
 use crate::config::fields::decide_fields;
 use crate::config::overrides::Overrides;
+use crate::config::reader::Desk;
 use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
 use crate::config::words::Words;
+use crate::pipeline::relay::SourcePlan;
 use crate::tenant::plan::Limits;
 use crate::tenant::plan::TenantPlan;
 use crate::tenant::plan::TenantsPlan;
@@ -42,6 +44,21 @@ pub fn decide_all(root: &mut Reader<'_, '_>) -> TenantsPlan {
         tenants.push(decide_one(Reader::new(desk, Some(table), Place::File(span), "tenant"), &mut names, &mut taken));
     }
     TenantsPlan { unknown, tenants }
+}
+
+/// Warns of tenants that no source could ever tell.
+pub fn warn_of_the_unprovable(desk: &mut Desk<'_>, plan: &TenantsPlan, sources: &[SourcePlan]) {
+    let has_proxy = sources.iter().any(|source| source.door.proxy.is_some());
+    let has_certificates = sources.iter().any(|source| source.door.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    for tenant in &plan.tenants {
+        let name = &tenant.name;
+        if !tenant.endpoints.is_empty() && !has_proxy {
+            desk.report.warn(format!("tenant {name:?}: endpoints are known where a source has proxy_protocol, and none has"));
+        }
+        if !tenant.certificate_names.is_empty() && !has_certificates {
+            desk.report.warn(format!("tenant {name:?}: certificate_names are known where a source has client_ca, and none has"));
+        }
+    }
 }
 
 fn decide_unknown(root: &mut Reader<'_, '_>, is_any: bool) -> Unknown {

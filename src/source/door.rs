@@ -130,6 +130,14 @@ impl Door {
             // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
             let _ = SockRef::from(&stream).set_linger(None);
         }
+        // Where neither a proxy nor a certificate can say more, nobody waits for a word of one who is not let in anyway.
+        let early = match self.plan.proxy.is_none() && self.lock.is_none() {
+            true => match self.admit(&Peer::at(from), S::TAKES_TOKENS) {
+                Ok(visit) => Some(visit),
+                Err(end) => return guard.end = end,
+            },
+            false => None,
+        };
         let mut peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
             Ok(peer) => peer,
             Err(end) => return guard.end = end,
@@ -142,13 +150,9 @@ impl Door {
                 Err(end) => return guard.end = end,
             },
         };
-        let visit = match self.tenants.admit(&peer, S::TAKES_TOKENS) {
+        let visit = match early.map_or_else(|| self.admit(&peer, S::TAKES_TOKENS), Ok) {
             Ok(visit) => visit,
-            Err(why) => {
-                let (address, endpoint, reason) = (peer.address, peer.endpoint, why.label());
-                tracing::debug!(source = %self.plan.name, %address, endpoint, reason, "a connection is refused");
-                return guard.end = ConnectionEnd::Refused;
-            }
+            Err(end) => return guard.end = end,
         };
         guard.end = source.serve(Arrival { stream, peer, visit }, stop).await;
         if guard.end == ConnectionEnd::UnexpectedTls
@@ -157,6 +161,15 @@ impl Door {
             let name = &self.plan.name;
             tracing::warn!(source = %name, %from, unsaid, "a sender speaks TLS where none is spoken: give the source a [source.tls], or have the sender speak without");
         }
+    }
+
+    /// Has the tenants let a sender in.
+    fn admit(&self, peer: &Peer, takes_tokens: bool) -> Result<Visit, ConnectionEnd> {
+        self.tenants.admit(peer, takes_tokens).map_err(|why| {
+            let (address, endpoint, reason) = (peer.address, peer.endpoint.as_deref(), why.label());
+            tracing::debug!(source = %self.plan.name, %address, endpoint, reason, "a connection is refused");
+            ConnectionEnd::Refused
+        })
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {

@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::proxy::of_load_balancer;
 use crate::support::lines::alb;
 use crate::support::lines::albs;
 use crate::support::lines::json;
@@ -55,13 +56,23 @@ fn send_from(relay: &Relay, address: &str, bytes: &str) {
     sender.finish();
 }
 
-/// A sender that is not let in: its connection is reset.
+/// A sender from this address that is not let in: its connection is reset, at once or when it has said this.
 #[track_caller]
-fn is_refused(mut sender: Sender, bytes: &str) {
-    // It may be reset before everything is written.
-    let _ = sender.try_send(bytes);
-    let ended = sender.ends().map_err(|error| error.kind());
-    assert!(matches!(ended, Err(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)), "{ended:?}");
+fn is_refused(relay: &Relay, address: &str, bytes: &str) {
+    match Sender::try_connect_from(relay.lines, address) {
+        Ok(sender) => is_reset(sender, bytes),
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+    }
+}
+
+/// Its connection is reset when it has said this.
+#[track_caller]
+fn is_reset(mut sender: Sender, bytes: &str) {
+    // It may be reset before everything is written, and is told so once.
+    if sender.try_send(bytes).is_ok() {
+        let ended = sender.ends().map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+    }
 }
 
 #[track_caller]
@@ -83,7 +94,7 @@ fn an_address_or_a_token_says_whose_a_sender_is() {
     send_from(&relay, "127.0.0.3", "{\"n\":2,\"team\":\"none\"}\n");
     send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":3}}\n", preamble(TOKEN_OF_B)));
     send_from(&relay, "127.0.0.2", &format!("{}{{\"n\":4}}\n", preamble("an-older-token-of-b")));
-    is_refused(Sender::connect_from(relay.lines, "127.0.0.2"), &format!("{}{{\"n\":5}}\n", preamble("nobody-s-token-at-all")));
+    is_refused(&relay, "127.0.0.2", &format!("{}{{\"n\":5}}\n", preamble("nobody-s-token-at-all")));
     let documents = by_number(relay.writes(4));
     let teams: Vec<&Value> = documents.iter().map(|document| &document["team"]).collect();
     assert_eq!(teams, ["A", "none", "B", "B"], "{documents:?}");
@@ -103,12 +114,12 @@ fn where_only_tenants_may_send_everybody_else_is_refused_and_nothing_of_it_is_ke
     let tokens = tokens();
     let relay = with_two(Relay::to_stdout(), &tokens, "refuse").start();
     for first in [alb(1), json(1), "text\n".to_owned(), "{\"@elbow\":{}}\ntext\n".to_owned(), "\n\ntext\n".to_owned()] {
-        is_refused(Sender::connect_from(relay.lines, "127.0.0.3"), &first);
+        is_refused(&relay, "127.0.0.3", &first);
     }
     let mut unfinished = Sender::connect_from(relay.lines, "127.0.0.3");
     unfinished.send("a last line without its newline");
     unfinished.half_close();
-    is_refused(unfinished, "");
+    is_reset(unfinished, "");
     send_from(&relay, "127.0.0.3", &format!("\n{}{{\"n\":1}}\n", preamble(TOKEN_OF_B)));
     send_from(&relay, "127.0.0.2", "{\"n\":2}\n");
     assert_eq!(by_number(relay.writes(2))[0]["team"], "B");
@@ -122,7 +133,7 @@ fn where_only_tenants_may_send_everybody_else_is_refused_and_nothing_of_it_is_ke
 fn without_tokens_an_unknown_sender_is_refused_at_the_door() {
     let only = "[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n";
     let relay = Relay::to_stdout().source("confirm = \"close\"").tables(only).start();
-    is_refused(relay.sender(), &preamble(TOKEN_OF_A));
+    is_refused(&relay, "127.0.0.1", &preamble(TOKEN_OF_A));
     let mut known = Sender::connect_from(relay.lines, "127.0.0.2");
     known.send(format!("{}{{\"n\":1}}\n", preamble(TOKEN_OF_A)));
     known.finish();
@@ -230,7 +241,7 @@ fn a_tenant_has_as_many_connections_as_it_may_and_no_more() {
     held[0].send("one\n");
     held[1].send("two\n");
     relay.writes(2);
-    is_refused(Sender::connect_from(relay.lines, "127.0.0.2"), "");
+    is_refused(&relay, "127.0.0.2", "");
     send_from(&relay, "127.0.0.3", "another one's\n");
     let metrics = relay.until(|metrics| of_tenant(metrics, "refused_connections_total", "a") == 1);
     assert_eq!(of_tenant(&metrics, "connections_open", "a"), 2);
@@ -272,9 +283,65 @@ fn changed_tokens_take_effect_and_broken_ones_change_nothing() {
     send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":2}}\n", preamble(TOKEN_OF_B)));
     fs::write(&file, "a-new-token-of-tenant-b\n").expect("it is ours");
     relay.until(|metrics| metrics.sum_where("tenant_reloads_total", "result=\"loaded\"") == 1);
-    is_refused(relay.sender(), &preamble(TOKEN_OF_B));
+    is_refused(&relay, "127.0.0.3", &preamble(TOKEN_OF_B));
     send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":3}}\n", preamble("a-new-token-of-tenant-b")));
     assert!(relay.writes(3).iter().all(|document| document["team"] == "B"));
+    relay.stop().cleanly();
+}
+
+#[test]
+fn the_endpoint_that_a_trusted_proxy_names_says_whose_a_sender_is() {
+    let two = "[[tenant]]\nname = \"a\"\nendpoints = [\"vpce-0a\"]\nfields = { team = \"A\" }\n\
+               [[tenant]]\nname = \"b\"\nnetworks = [\"192.0.2.0/24\", \"127.0.0.0/8\"]\nfields = { team = \"B\" }\n\
+               [tenants]\nunknown = \"refuse\"\n";
+    let proxied = "proxy_protocol = \"v2\"\nproxy_from = [\"127.0.0.0/8\"]\nsender_fields = true";
+    let relay = Relay::to_stdout().source(proxied).tables(two).start();
+    let send = |sender: [u8; 4], endpoint: &str, bytes: &str| {
+        let mut connection = relay.sender();
+        connection.send(of_load_balancer(sender, endpoint));
+        connection.send(bytes);
+        connection
+    };
+    send([198, 51, 100, 7], "vpce-0a", "{\"n\":1}\n").finish();
+    send([192, 0, 2, 7], "vpce-0c", "{\"n\":2}\n").finish();
+    // Its own address is the proxy's and so nobody's.
+    is_reset(send([198, 51, 100, 7], "vpce-0c", "{\"n\":3}\n"), "");
+    let documents = by_number(relay.writes(2));
+    assert_eq!((&documents[0]["team"], &documents[1]["team"]), (&Value::from("A"), &Value::from("B")));
+    assert_eq!(relay.stop().cleanly().documents.len(), 2);
+}
+
+#[test]
+fn a_changed_configuration_changes_tenants_when_it_is_told_to_and_is_good() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let setup = || Relay::to_stdout().in_directory(directory.path());
+    let tenant = |name: &str, team: &str| {
+        format!("[[tenant]]\nname = \"{name}\"\nnetworks = [\"127.0.0.2\"]\nfields = {{ team = \"{team}\" }}\n")
+    };
+    let relay = setup().tables(&tenant("a", "A")).start();
+    let mut open = Sender::connect_from(relay.lines, "127.0.0.2");
+    open.send("{\"n\":1}\n");
+    relay.writes(1);
+    for (bad, said) in
+        [("[[tenant]]\n", "the configuration has mistakes"), (&*tenant("b", "\\\"").replace("team", "elb"), "cannot send")]
+    {
+        setup().tables(bad).write_in(directory.path());
+        relay.hang_up();
+        relay.says(said);
+    }
+    send_from(&relay, "127.0.0.2", "{\"n\":2}\n");
+    setup().tables(&tenant("a", "C")).tables("[tenants]\nunknown = \"refuse\"\n").write_in(directory.path());
+    relay.hang_up();
+    relay.says("the tenants of the changed configuration are in force");
+    send_from(&relay, "127.0.0.2", "{\"n\":3}\n");
+    open.send("{\"n\":4}\n");
+    open.finish();
+    is_refused(&relay, "127.0.0.1", "{\"n\":5}\n");
+    let teams: Vec<Value> = by_number(relay.writes(4)).iter().map(|document| document["team"].clone()).collect();
+    assert_eq!(teams, ["A", "A", "C", "A"], "an open connection goes on as it was");
+    let metrics = relay.metrics();
+    assert_eq!(of_tenant(&metrics, "events_total", "a"), 4);
+    assert_eq!(metrics.sum_where("tenant_reloads_total", "result=\"loaded\""), 1);
     relay.stop().cleanly();
 }
 

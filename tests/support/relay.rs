@@ -356,6 +356,12 @@ impl Relay {
         self.signal(Signal::TERM);
     }
 
+    /// Sends SIGHUP.
+    #[allow(dead_code, reason = "only some stories are about what is read again")]
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Sends SIGKILL, so that the kernel ends what is open.
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);

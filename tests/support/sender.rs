@@ -40,11 +40,16 @@ impl Sender {
     #[allow(dead_code, reason = "only tenants are told apart by their addresses")]
     #[track_caller]
     pub(crate) fn connect_from(address: SocketAddr, from: &str) -> Self {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        let from = SocketAddr::new(from.parse().expect("an address"), 0);
-        socket.bind(&from.into()).expect("an address of this machine");
-        socket.connect_timeout(&address.into(), PATIENCE).expect("the relay listens");
-        Self::of(socket.into())
+        Self::try_connect_from(address, from).expect("the relay listens")
+    }
+
+    /// The same to a relay that may reset it at once.
+    #[allow(dead_code, reason = "only tenants are told apart by their addresses")]
+    pub(crate) fn try_connect_from(address: SocketAddr, from: &str) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from.parse().expect("an address"), 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Ok(Self::of(socket.into()))
     }
 
     #[track_caller]

@@ -57,6 +57,17 @@ fn what_tenants_are_told_apart_by_is_one_tenant_s_only() {
 }
 
 #[test]
+fn tenants_that_no_source_could_tell_are_warned_of() {
+    let warnings = |tenant: &str| {
+        let decided = plan(&format!("[[tenant]]\nname = 'a'\n{tenant}\n{GOOD}"));
+        decided.report.warnings().to_vec()
+    };
+    assert!(warnings("endpoints = ['vpce-1']")[0].contains("proxy_protocol, and none has"));
+    assert!(warnings("certificate_names = ['x']")[0].contains("client_ca, and none has"));
+    assert_eq!(warnings("networks = ['10.0.0.0/8']"), [""; 0]);
+}
+
+#[test]
 fn a_tenant_as_decided() {
     let text = "\n[tenants]\nunknown = 'refuse'\n[[tenant]]\nname = 'pay'\nendpoints = ['vpce-1a']\ncertificate_names = ['pay.example']\n\
                 networks = ['10.0.0.0/8', '2001:db8::1']\ntoken_file = '/t'\nfields = { team = 'pay', n = 3 }\n\
