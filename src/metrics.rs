@@ -268,6 +268,7 @@ impl Metrics {
             rules: rules.iter().map(|rule| self.source.rules.with_label_values(&[name, rule])).collect(),
             redactions: Rule::ALL.iter().map(|rule| self.source.redactions.with_label_values(&[name, rule.label()])).collect(),
             dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
+            dropped_refused: self.source.dropped.with_label_values(&[name, "refused"]),
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },

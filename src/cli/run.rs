@@ -200,8 +200,8 @@ impl Signals {
 /// Says what listens where: in the log, and on a first try in words with something to paste.
 fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try: bool) {
     let durability = buffer.durability().label();
-    for (name, address) in &relay.sources {
-        tracing::info!(source = %name, %address, "listening for lines over TCP");
+    for (name, address, takes) in &relay.sources {
+        tracing::info!(source = %name, %address, "listening for {takes}");
     }
     if let Some(address) = relay.admin {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
@@ -209,7 +209,7 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }
-    let Some((_, lines)) = relay.sources.first().filter(|_| is_first_try) else { return };
+    let Some((_, lines, _)) = relay.sources.first().filter(|_| is_first_try) else { return };
     let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
     for sink in sinks {
         text += &format!(" and writes documents to {}", destination(sink));

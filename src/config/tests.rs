@@ -40,7 +40,7 @@ fn try_load(text: &str, overrides: &Overrides) -> Result<Plan, Complaints> {
 }
 
 fn confirm(source: &SourcePlan) -> Confirm {
-    let SourceKind::Tcp(plan) = &source.kind;
+    let SourceKind::Tcp(plan) = &source.kind else { panic!("{:?}", source.kind) };
     plan.confirm
 }
 

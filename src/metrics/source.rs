@@ -85,6 +85,7 @@ pub struct SourceMetrics {
     pub(super) rejects: Vec<IntCounter>,
     pub(super) dropped_rejects: IntCounter,
     pub(super) dropped_at_stop: IntCounter,
+    pub(super) dropped_refused: IntCounter,
     pub(super) blank: IntCounter,
     pub(super) control: IntCounter,
     pub(super) dead_letters: IntCounter,
@@ -183,6 +184,11 @@ impl SourceMetrics {
     /// Adds events that came too late: the relay stopped before the buffer had room for them.
     pub fn dropped_at_stop(&self, events: u64) {
         self.dropped_at_stop.inc_by(events);
+    }
+
+    /// Adds events of requests that found no room, whose senders were asked to send them again.
+    pub fn dropped_refused(&self, events: u64) {
+        self.dropped_refused.inc_by(events);
     }
 
     /// Events dropped because the relay stopped.

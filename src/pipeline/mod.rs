@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod certificates;
 pub mod feed;
+mod feeds;
+mod framer;
 pub mod handling;
 pub mod ids;
 pub mod letters;

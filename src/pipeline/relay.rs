@@ -9,7 +9,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -21,7 +20,8 @@ use super::admin;
 use super::admin::AdminPlan;
 use super::certificates;
 use super::certificates::Certificate;
-use super::feed::LineFeed;
+use super::feeds::Feeds;
+use super::feeds::ids;
 use super::ids::Ids;
 use super::look::Looks;
 use super::look::look;
@@ -29,7 +29,6 @@ use super::lookups::LookupPlan;
 use super::lookups::Lookups;
 use super::lookups::keep_fresh;
 use super::overview::Overview;
-use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
 use super::reload::Reload;
@@ -58,6 +57,8 @@ use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
+use crate::source::http::HttpSource;
+use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -105,13 +106,24 @@ pub struct SourcePlan {
 pub enum SourceKind {
     /// Lines over TCP.
     Tcp(TcpSourcePlan),
+    /// Requests over HTTP.
+    Http(HttpSourcePlan),
 }
 
 impl SourceKind {
+    /// What it takes, in words.
+    pub const fn takes(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "lines over TCP",
+            Self::Http(_) => "requests over HTTP",
+        }
+    }
+
     /// What it speaks inside TLS.
     pub fn speaks(&self) -> Speaks {
         match self {
             Self::Tcp(_) => Speaks::Lines,
+            Self::Http(_) => Speaks::Http,
         }
     }
 }
@@ -125,8 +137,8 @@ const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// A running relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Name and address of each source, in the order of the plan.
-    pub sources: Vec<(String, SocketAddr)>,
+    /// Name and address of each source, and what it takes in words, in the order of the plan.
+    pub sources: Vec<(String, SocketAddr, &'static str)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     overview: Overview,
@@ -257,21 +269,12 @@ impl Relay {
     ) {
         let OpenSource { plan: SourcePlan { door, kind, parse }, listener, looks, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
-        self.sources.push((door.name.clone(), address));
+        self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
-        let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
-        let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, looks.of(opening.tenant).for_sender(opening.peer), ids());
-            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
-            let feed = feed.of_tenant(opening.tenant.clone());
-            let feed = match opening.visit {
-                Some(visit) => feed.with_visit(visit.clone(), looks.clone(), opening.peer.clone()),
-                None => feed,
-            };
-            if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
-        };
+        let feeds = Feeds { parse, looks, source: id, pool: pool.clone(), metrics: Arc::new(metrics.clone()) };
+        let make_feed = move |opening: &Opening<'_>| feeds.open(opening, ids());
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
@@ -280,6 +283,7 @@ impl Relay {
         let (door, watch) = (Door::new(door, metrics, lock, tenants), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
         };
     }
 
@@ -335,12 +339,6 @@ impl Relay {
         }
         self.end(failure).await
     }
-}
-
-/// Makes the ids of each new connection.
-fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
-    let connections = connections.clone();
-    move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Loads the TLS of a source, where it has one.

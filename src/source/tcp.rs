@@ -55,7 +55,7 @@ where
             let _ = stream.tcp().set_nodelay(true);
         }
         let (tenant, refuses_long_lines) = (visit.tenant(), self.plan.confirm != Confirm::None);
-        let opening = Opening { peer: &peer, tenant: &tenant, visit: Some(&visit), refuses_long_lines };
+        let opening = Opening { peer: &peer, tenant: &tenant, visit: Some(&visit), refuses_long_lines, request: None };
         let feed = (self.means.make_feed)(&opening);
         Connection::new(self, stream, feed, visit).serve(stop).await
     }

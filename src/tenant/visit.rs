@@ -72,6 +72,15 @@ impl Visit {
         Ok(())
     }
 
+    /// Whose a token is that only a part of what the connection carries is said under.
+    ///
+    /// # Errors
+    /// When it is nobody's; that is counted.
+    pub fn of_token(&self, token: &[u8]) -> Result<TenantRef, Refused> {
+        let Shared { tenants, .. } = &*self.shared;
+        tenants.by_token(token).ok_or_else(|| tenants.shared.refused(&self.tenant(), Refused::Token))
+    }
+
     /// The sender has begun with something else although it had to say a token first: that is counted, and the connection has
     /// to be closed.
     pub fn is_unproved(&self) -> Refused {

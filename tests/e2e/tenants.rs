@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::BufRead;
 use std::io::ErrorKind;
+use std::io::Read;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -286,6 +288,72 @@ fn changed_tokens_take_effect_and_broken_ones_change_nothing() {
     is_refused(&relay, "127.0.0.3", &preamble(TOKEN_OF_B));
     send_from(&relay, "127.0.0.3", &format!("{}{{\"n\":3}}\n", preamble("a-new-token-of-tenant-b")));
     assert!(relay.writes(3).iter().all(|document| document["team"] == "B"));
+    relay.stop().cleanly();
+}
+
+/// Posts a body with these lines of a head from this address; gives the status and the whole answer.
+#[track_caller]
+fn post(address: SocketAddr, from: &str, head: &str, body: &str) -> (u16, String) {
+    let mut sender = Sender::connect_from(address, from);
+    let length = body.len();
+    sender.send(format!("POST / HTTP/1.1\r\nHost: elbow\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"));
+    let mut answer = String::new();
+    sender.reader().read_to_string(&mut answer).expect("an answer");
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.unwrap_or_else(|| panic!("no status in {answer:?}")), answer)
+}
+
+#[test]
+fn a_request_says_its_token_in_its_head_and_is_told_what_is_wrong() {
+    let tokens = tokens();
+    let http = "[[source]]\nname = \"http\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\nfields = { team = \"static\" }\n";
+    let relay = with_two(Relay::to_stdout(), &tokens, "refuse").tables(http).start();
+    let address = relay.lines_of("http");
+    let body = "{\"n\":1,\"team\":\"mine\"}\n";
+    for head in [
+        format!("X-Elbow-Token: {TOKEN_OF_B}\r\nX-Elbow-Fields: {{\"team\":\"mine\",\"room\":\"7\"}}\r\n"),
+        format!("Authorization: Bearer {TOKEN_OF_B}\r\n"),
+        // shipper:the-token-of-tenant-b
+        "Authorization: Basic c2hpcHBlcjp0aGUtdG9rZW4tb2YtdGVuYW50LWI=\r\n".to_owned(),
+    ] {
+        assert_eq!(post(address, "127.0.0.3", &head, body).0, 200, "{head}");
+    }
+    assert_eq!(post(address, "127.0.0.2", "", body).0, 200);
+    for head in ["", "Authorization: Bearer nobody-s-token-at-all\r\n", "Authorization: Basic what\r\n"] {
+        let (status, answer) = post(address, "127.0.0.3", head, body);
+        assert!(
+            status == 401 && answer.contains("\"unauthorized\"") && answer.to_lowercase().contains("www-authenticate"),
+            "{answer}"
+        );
+    }
+    let teams: Vec<Value> = relay.writes(4).iter().map(|document| document["team"].clone()).collect();
+    assert_eq!(teams, ["B", "B", "B", "A"]);
+    let metrics = relay.metrics();
+    assert_eq!((of_tenant(&metrics, "events_total", "b"), of_tenant(&metrics, "cut_members_total", "b")), (3, 4));
+    assert_eq!(metrics.sum_where("tenant_refused_connections_total", "reason=\"token\""), 2);
+    assert_eq!(metrics.sum_where("tenant_refused_connections_total", "reason=\"unknown\""), 1);
+    let ended = relay.stop().cleanly();
+    assert!(ended.documents.len() == 4 && !ended.log_text.contains("token-of"), "{}", ended.log_text);
+}
+
+#[test]
+fn a_request_over_its_tenant_s_rate_is_told_when_to_come_again() {
+    let http = "[[source]]\nname = \"http\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\n";
+    let limited = "[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\nevents_per_second = 10\n";
+    let relay = Relay::to_stdout().tables(http).tables(limited).start();
+    let address = relay.lines_of("http");
+    let lines: String = (0..40).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    assert_eq!(post(address, "127.0.0.2", "", &lines).0, 200, "a burst and one read are free");
+    let (status, answer) = post(address, "127.0.0.2", "", "{\"n\":40}\n");
+    assert!(status == 429 && answer.contains("\"over_rate\"") && answer.contains("\"stored\":0"), "{answer}");
+    let seconds = answer.to_lowercase().lines().find_map(|line| line.strip_prefix("retry-after: ").map(str::to_owned));
+    let seconds: u64 = seconds.expect("it is told when").parse().expect("seconds");
+    assert!((2..=4).contains(&seconds), "{seconds}");
+    assert_eq!(post(address, "127.0.0.3", "", "{\"n\":41}\n").0, 200, "nobody else is");
+    thread::sleep(Duration::from_secs(seconds));
+    assert_eq!(post(address, "127.0.0.2", "", "{\"n\":42}\n").0, 200, "and then it is right");
+    let metrics = relay.until(|metrics| metrics.delivered("out") == 42);
+    assert_eq!(of_tenant(&metrics, "turned_away_requests_total", "a"), 1);
     relay.stop().cleanly();
 }
 

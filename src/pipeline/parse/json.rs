@@ -77,7 +77,15 @@ impl LineParser {
     }
 
     #[cold]
-    fn no_json(&mut self, line: &[u8], tags: Tags, reason: &'static str, at: usize, received: Received, out: &mut BatchBuilder) {
+    pub(super) fn no_json(
+        &mut self,
+        line: &[u8],
+        tags: Tags,
+        reason: &'static str,
+        at: usize,
+        received: Received,
+        out: &mut BatchBuilder,
+    ) {
         self.last_reject = Some(LastReject { reason, at, field: None });
         self.reject(line, tags.with(Tag::JsonParseFailure), Why { reason, at }, received, out);
     }
@@ -113,7 +121,7 @@ enum Part {
 }
 
 /// The word for JSON that is no object: a document is one.
-const NO_OBJECT: &str = "not_an_object";
+pub(super) const NO_OBJECT: &str = "not_an_object";
 
 /// Most events one line may become: `[{},{},…]` grows a hundredfold, and memory was admitted for the line.
 const ELEMENTS_MAX: usize = 10_000;
