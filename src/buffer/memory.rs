@@ -306,7 +306,14 @@ mod tests {
 
     fn batch(events: u32, received: i64) -> Batch {
         let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from("{}\n".repeat(events as usize)), marks, source: SourceId(0), received, is_rejects: false }
+        Batch {
+            docs: Bytes::from("{}\n".repeat(events as usize)),
+            marks,
+            source: SourceId(0),
+            received,
+            is_rejects: false,
+            tenant: None,
+        }
     }
 
     fn bytes(events: u32) -> u64 {

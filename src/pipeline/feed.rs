@@ -123,25 +123,25 @@ impl LineFeed {
             }
             if builder.bytes() >= BATCH_BYTES_MAX {
                 follow(parser, tenant, permit);
-                out.push(finished(std::mem::take(builder), *source, received.micros, pool, permit));
+                out.push(owned(finished(std::mem::take(builder), *source, received.micros, pool, permit), tenant));
             }
             if parser.letters.bytes() >= BATCH_BYTES_MAX {
                 follow(parser, tenant, permit);
                 let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
-                out.push(Batch { is_rejects: true, ..letters });
+                out.push(owned(Batch { is_rejects: true, ..letters }, tenant));
             }
         };
         let result = step(framer, &mut each);
         follow(parser, tenant, permit);
         if !parser.letters.is_empty() {
             let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
-            out.push(Batch { is_rejects: true, ..letters });
+            out.push(owned(Batch { is_rejects: true, ..letters }, tenant));
         }
         if let Some(builder) = builder {
             if builder.is_empty() {
                 pool.put(builder.into_buffer());
             } else {
-                out.push(finished(builder, *source, received.micros, pool, permit));
+                out.push(owned(finished(builder, *source, received.micros, pool, permit), tenant));
             }
         }
         result
@@ -185,6 +185,11 @@ fn follow(parser: &mut LineParser, tenant: &mut Option<TenantRef>, permit: &mut 
         permit.charge_to(moved_to.intake());
         *tenant = Some(moved_to);
     }
+}
+
+/// The same batch as a tenant's.
+fn owned(batch: Batch, tenant: &Option<TenantRef>) -> Batch {
+    Batch { tenant: tenant.as_ref().and_then(|tenant| tenant.label().cloned()), ..batch }
 }
 
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {

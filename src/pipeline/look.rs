@@ -107,7 +107,7 @@ impl Look {
     ///
     /// # Errors
     /// When a field has a name of which something else decides, or they are too many or too large.
-    fn forcing(&self, fields: &[(String, Value)]) -> Result<Self, LookError> {
+    pub(super) fn forcing(&self, fields: &[(String, Value)]) -> Result<Self, LookError> {
         let is_taken =
             |name: &String| self.style.is_of_lines(name) || self.handling.taken.contains(name) || self.is_of_sender(name);
         if let Some((name, _)) = fields.iter().find(|(name, _)| is_taken(name)) {

@@ -32,6 +32,8 @@ pub struct Tenant {
     /// Not the number of any other tenant of this process, nor of this one before a reload.
     pub(super) version: u64,
     pub(super) plan: TenantPlan,
+    /// Its name, to be kept beside what it has sent.
+    label: Option<Arc<str>>,
     throttle: Option<Throttle>,
     pub(super) standing: Arc<Standing>,
 }
@@ -85,12 +87,18 @@ const BUFFER_RETRY: Duration = Duration::from_secs(1);
 
 impl Tenant {
     pub(super) fn new(version: u64, plan: TenantPlan, standing: Arc<Standing>) -> Self {
-        Self { version, throttle: Throttle::new(&plan.limits), plan, standing }
+        let label = (!plan.name.is_empty()).then(|| plan.name.as_str().into());
+        Self { version, throttle: Throttle::new(&plan.limits), plan, label, standing }
     }
 
     /// Its name; none where it stands for everybody who is no tenant.
     pub fn name(&self) -> &str {
         &self.plan.name
+    }
+
+    /// The same to be kept beside what it has sent; nothing where it is nobody.
+    pub fn label(&self) -> Option<&Arc<str>> {
+        self.label.as_ref()
     }
 
     /// Not the number of any other tenant, nor of this one before a reload: what is made for a tenant can be kept under it.

@@ -21,6 +21,7 @@ use crate::support::lines::json;
 use crate::support::logstash::FakeLogstash;
 use crate::support::relay::Relay;
 use crate::support::relay::Setup;
+use crate::support::relay::elbow;
 use crate::support::scrape::Metrics;
 use crate::support::sender::Sender;
 use crate::support::stays;
@@ -355,6 +356,44 @@ fn a_request_over_its_tenant_s_rate_is_told_when_to_come_again() {
     let metrics = relay.until(|metrics| metrics.delivered("out") == 42);
     assert_eq!(of_tenant(&metrics, "turned_away_requests_total", "a"), 1);
     relay.stop().cleanly();
+}
+
+#[test]
+fn whose_an_event_is_is_kept_beside_it_and_a_letter_stays_its_tenant_s() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tenant = "[[tenant]]\nname = \"pay\"\nnetworks = [\"127.0.0.2\"]\nfields = { team = \"A\" }\n";
+    let setup = |format: &str| {
+        let source = format!("format = \"{format}\"\non_reject = \"dead_letter\"");
+        // Nobody is there, so that everything stays in the buffer.
+        Relay::to(FakeLogstash::absent().address()).in_directory(directory.path()).source(&source).tables(tenant)
+    };
+    let relay = setup("alb").start();
+    send_from(&relay, "127.0.0.2", &format!("{}{{\"n\":1,\"team\":\"mine\"}}\n", alb(1)));
+    send_from(&relay, "127.0.0.3", &alb(2));
+    relay.until(|metrics| metrics.appended() == 2 && metrics.sum("dead_letters_events") == 1);
+    relay.stop().with(0);
+    let config = setup("json").write_in(directory.path());
+    let config = config.to_str().expect("text");
+    let run = |words: &[&str]| {
+        let output = elbow().args(words).output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let data = directory.path().join("data");
+    let dump = ["buffer", "dump", "--with-meta", data.to_str().expect("text")];
+    let dumped = run(&dump);
+    let tenants: Vec<Value> = dumped.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(tenants.iter().map(|event| &event["tenant"]).collect::<Vec<_>>(), [&Value::from("pay"), &Value::Null], "{dumped}");
+    let address = run(&["dead-letters", "list", "-c", config]).split(' ').next().expect("an address").to_owned();
+    let shown = run(&["dead-letters", "show", "-c", config, &address]);
+    assert!(shown.contains("\ntenant    pay\n"), "{shown}");
+    run(&["dead-letters", "replay", "-c", config]);
+    let replayed = run(&dump);
+    let last: Value = serde_json::from_str(replayed.lines().last().expect("events")).expect("JSON");
+    assert_eq!(
+        (&last["tenant"], &last["document"]["team"], &last["document"]["n"]),
+        (&"pay".into(), &"A".into(), &1.into()),
+        "{last}"
+    );
 }
 
 #[test]
