@@ -11,6 +11,7 @@ pub mod named;
 pub mod route;
 mod service;
 pub mod unpack;
+pub mod whose;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,13 +89,15 @@ where
 {
     const RESETS: bool = false;
 
+    const TAKES_TOKENS: bool = true;
+
     async fn serve(&self, arrival: Arrival, mut stop: StopWatch) -> ConnectionEnd {
-        let Arrival { stream, peer } = arrival;
+        let Arrival { stream, peer, visit } = arrival;
         // An answer is small and waited for; without it the kernel may hold it back. Where it fails, it does.
         let _ = stream.tcp().set_nodelay(true);
         // Requests go on when their connection is gone: what has been taken is stored.
         let requests = TaskTracker::new();
-        let service = Service { shared: self.shared.clone(), peer: Arc::<Peer>::new(peer), stop: stop.clone() };
+        let service = Service { shared: self.shared.clone(), peer: Arc::<Peer>::new(peer), visit, stop: stop.clone() };
         let serving = service_fn(|request: Request<Incoming>| {
             // Where it panics, its connection ends without an answer.
             requests.spawn(service.clone().answer(request))

@@ -22,16 +22,18 @@ use super::route::Route;
 use super::route::route;
 use super::unpack::Coding;
 use super::unpack::Step;
+use super::whose;
 use crate::peer::Peer;
 use crate::source::Asked;
 use crate::source::Feed;
 use crate::source::Opening;
+use crate::source::allowance::READ_BYTES;
 use crate::source::request::Counts;
-use crate::source::request::READ_BYTES;
 use crate::source::request::RequestIntake;
 use crate::source::request::Trouble;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Visit;
 
 thread_local! {
     /// One buffer for plain bytes per worker: between unpacking and the end of parsing nothing is awaited.
@@ -42,12 +44,13 @@ thread_local! {
 pub(super) struct Service<M> {
     pub(super) shared: Arc<Shared<M>>,
     pub(super) peer: Arc<Peer>,
+    pub(super) visit: Visit,
     pub(super) stop: StopWatch,
 }
 
 impl<M> Clone for Service<M> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer.clone(), stop: self.stop.clone() }
+        Self { shared: self.shared.clone(), peer: self.peer.clone(), visit: self.visit.clone(), stop: self.stop.clone() }
     }
 }
 
@@ -76,7 +79,7 @@ where
             Route::NotAllowed => Err(Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT").into()),
         };
         let response = answered.unwrap_or_else(|Refused { refusal, stored }| {
-            let retry_after = refusal.cause.is_passing().then_some(1);
+            let retry_after = refusal.retry_after.or(refusal.cause.is_passing().then_some(1));
             refusal.answer(stored, retry_after)
         });
         let ends = self.stop.phase() >= Phase::StopIntake && head.version < hyper::Version::HTTP_2;
@@ -85,11 +88,13 @@ where
 
     /// Takes events.
     async fn events(&self, head: &Parts, incoming: Incoming) -> Result<Counts, Refused> {
+        let tenant = whose::tenant(head, &self.visit)?;
         let preamble = named::preamble(head)?;
         let mut body = self.body(head, incoming)?;
         let request = Some(Asked { preamble: preamble.as_deref(), framing: kind::framing(head) });
-        let feed = (self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request });
-        let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
+        let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines: true, request };
+        let feed = (self.shared.means.make_feed)(&opening);
+        let mut intake = RequestIntake::new(&self.shared.means, tenant, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
         let counts = match taken {
             Ok(()) => intake.stored(body.last_at() + self.shared.plan.ack_timeout).await.map_err(|trouble| self.trouble(trouble)),
@@ -131,6 +136,12 @@ where
                 Ok(Fed::Starved) => {
                     if let Err(refusal) = body.more().await {
                         return self.broken_off(intake, refusal).await;
+                    }
+                    // What has come to its end has come, and is answered for at once.
+                    if !body.has_ended()
+                        && let Err(trouble) = intake.ready().await
+                    {
+                        return self.broken_off(intake, self.trouble(trouble)).await;
                     }
                 }
                 Ok(Fed::End) => return intake.finish(true).await.map_err(|trouble| self.trouble(trouble)),
