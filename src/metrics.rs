@@ -4,6 +4,7 @@
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
 mod buffer;
+mod http;
 mod source;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use prometheus::TextEncoder;
 
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
+use http::HttpFamilies;
+pub use http::HttpMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
@@ -96,6 +99,7 @@ impl LookupMetrics {
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    http: HttpFamilies,
     lookup_reloads: IntCounterVec,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
@@ -185,7 +189,8 @@ impl Metrics {
             &["lookup", "result"],
         );
         let writer = WriterMetrics::new(&registry);
-        Self { registry, source, lookup_reloads, writer, asked }
+        let http = HttpFamilies::new(&registry);
+        Self { registry, source, http, lookup_reloads, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -197,6 +202,11 @@ impl Metrics {
     pub fn lookup(&self, name: &str) -> LookupMetrics {
         let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source that takes requests over HTTP.
+    pub fn http(&self, source: &str) -> HttpMetrics {
+        self.http.of(source)
     }
 
     /// The counters of a source with rules of these names.

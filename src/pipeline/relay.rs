@@ -241,7 +241,10 @@ impl Relay {
         let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
-            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
+            SourceKind::Http(plan) => {
+                let source = HttpSource::new(plan, means, self.overview.metrics.http(&door.plan.name));
+                self.source_tasks.spawn(door.run(listener, source, watch))
+            }
         };
     }
 

@@ -11,6 +11,8 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_ENCODING;
 use hyper::http::request::Parts;
 
+use tokio::time::Instant;
+
 use super::Shared;
 use super::answer;
 use super::answer::Cause;
@@ -70,17 +72,29 @@ where
 {
     /// Takes a request and says what to answer.
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let _in_flight = self.shared.metrics.begins();
         let (head, incoming) = request.into_parts();
         let answered = match route(&head) {
             Route::Events => self.events(&head, incoming).await.map(|counts| answer::accepted(counts, self.shared.durability)),
             Route::NotAllowed => Err(Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT").into()),
         };
-        let response = answered.unwrap_or_else(|Refused { refusal, stored }| {
-            let retry_after = refusal.cause.is_passing().then_some(1);
-            refusal.answer(stored, retry_after)
-        });
+        let response = answered.unwrap_or_else(|refused| self.refuse(&refused));
+        self.shared.metrics.answered(response.status().as_u16());
         let ends = self.stop.phase() >= Phase::StopIntake && head.version < hyper::Version::HTTP_2;
         if ends { answer::last(response) } else { response }
+    }
+
+    /// The answer to a request that is not taken; it says when to come again where that helps.
+    pub(super) fn refuse(&self, Refused { refusal, stored }: &Refused) -> Response<Full<Bytes>> {
+        let Shared { means, retry, .. } = &*self.shared;
+        let waiting = || (means.waiting.events(), means.intake.waiting());
+        let after = || retry.after(refusal.cause, &means.buffer.stat(), waiting(), Instant::now());
+        refusal.answer(*stored, refusal.cause.is_passing().then(after))
+    }
+
+    /// Counts a request that was refused before anybody has seen it.
+    pub(super) fn refused_unseen(&self, cause: Cause) {
+        self.shared.metrics.answered(cause.status().as_u16());
     }
 
     /// Takes events.
@@ -91,12 +105,17 @@ where
         let feed = (self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request });
         let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
+        let (packed, unpacked) = body.bytes();
+        self.shared.metrics.body(packed, unpacked);
         let counts = match taken {
             Ok(()) => intake.stored(body.last_at() + self.shared.plan.ack_timeout).await.map_err(|trouble| self.trouble(trouble)),
             Err(refusal) => Err(refusal),
         };
         match counts {
-            Ok(counts) => Ok(counts),
+            Ok(counts) => {
+                self.shared.metrics.took(body.last_at().elapsed());
+                Ok(counts)
+            }
             Err(refusal) => Err(Refused { refusal, stored: intake.settle().await }),
         }
     }
@@ -129,13 +148,22 @@ where
             match fed.and_then(|fed| fed.and_then(|fed| appended.map(|()| fed)).map_err(|trouble| self.trouble(trouble))) {
                 Ok(Fed::Some) => {}
                 Ok(Fed::Starved) => {
-                    if let Err(refusal) = body.more().await {
+                    if let Err(refusal) = self.more(body).await {
                         return self.broken_off(intake, refusal).await;
                     }
                 }
                 Ok(Fed::End) => return intake.finish(true).await.map_err(|trouble| self.trouble(trouble)),
                 Err(refusal) => return self.broken_off(intake, refusal).await,
             }
+        }
+    }
+
+    /// Waits for more of a body, unless the relay stops first.
+    async fn more(&self, body: &mut Body) -> Result<(), Refusal> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            more = body.more() => more,
+            () = stop.reached(Phase::Drain) => Err(self.trouble(Trouble::Stopping)),
         }
     }
 
