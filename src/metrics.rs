@@ -6,6 +6,7 @@
 mod buffer;
 mod http;
 mod source;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -26,12 +27,16 @@ pub use http::HttpMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tls::Handshake;
+use tls::TlsFamilies;
+pub use tls::TlsMetrics;
 
 use crate::buffer::BufferStat;
 use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::Origin;
 use crate::tally::REASONS;
+use crate::wire::proxy::Refusal;
 
 /// Figures of a sink at one moment.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +106,7 @@ pub struct Metrics {
     source: SourceFamilies,
     http: HttpFamilies,
     lookup_reloads: IntCounterVec,
+    tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
@@ -113,6 +119,7 @@ struct SourceFamilies {
     dropped: IntCounterVec,
     open: IntGaugeVec,
     ended: IntCounterVec,
+    refused: IntCounterVec,
     longer: IntCounterVec,
     redactions: IntCounterVec,
     rules: IntCounterVec,
@@ -175,6 +182,12 @@ impl Metrics {
             ),
             open: gauges(&registry, "source_connections_open", "Connections open now", &["source"]),
             ended: counters(&registry, "source_connections_ended_total", "Connections ended, by how", &["source", "reason"]),
+            refused: counters(
+                &registry,
+                "source_proxy_refusals_total",
+                "Connections closed for the PROXY header they had or had not, by reason",
+                &["source", "reason"],
+            ),
         };
         let accept = counters(&registry, "source_accept_errors_total", "Connections that could not be accepted", &["source"]);
         let mut source = source;
@@ -190,7 +203,8 @@ impl Metrics {
         );
         let writer = WriterMetrics::new(&registry);
         let http = HttpFamilies::new(&registry);
-        Self { registry, source, http, lookup_reloads, writer, asked }
+        let tls = TlsFamilies::new(&registry);
+        Self { registry, source, http, lookup_reloads, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -207,6 +221,11 @@ impl Metrics {
     /// The counters of a source that takes requests over HTTP.
     pub fn http(&self, source: &str) -> HttpMetrics {
         self.http.of(source)
+    }
+
+    /// What is counted of the TLS of a source that has it.
+    pub fn tls(&self, source: &str) -> TlsMetrics {
+        self.tls.of(source)
     }
 
     /// The counters of a source with rules of these names.
@@ -237,6 +256,7 @@ impl Metrics {
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },
+            refused: Refusal::ALL.iter().map(|refusal| self.source.refused.with_label_values(&[name, refusal.label()])).collect(),
             connections_open: self.source.open.with_label_values(&[name]),
             connections_ended: ConnectionEnd::ALL
                 .iter()

@@ -29,7 +29,8 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 
 fn plan(file: &Path) -> RelayPlan {
     let idle_timeout = Duration::from_secs(3_600);
-    let door = DoorPlan { name: "in".to_owned(), address: "127.0.0.1:0".to_owned(), connections_max: 100, idle_timeout };
+    let (name, address) = ("in".to_owned(), "127.0.0.1:0".to_owned());
+    let door = DoorPlan { name, address, connections_max: 100, idle_timeout, proxy: None, tls: None };
     let kind = SourceKind::Tcp(TcpSourcePlan { confirm: Confirm::None, idle_timeout });
     let parse = ParsePlan { line_bytes_max: LINE_BYTES_MAX, ..ParsePlan::plain(Format::Auto, Schema::Aws) };
     let file = FilePlan { path: file.to_owned(), rotate_bytes: 1 << 30, rotate_interval: None, keep: 1 };

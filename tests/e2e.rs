@@ -11,6 +11,8 @@ mod commands;
 mod confirm;
 #[path = "e2e/connections.rs"]
 mod connections;
+#[path = "e2e/crowds.rs"]
+mod crowds;
 #[path = "e2e/delivery.rs"]
 mod delivery;
 #[path = "e2e/figures.rs"]
@@ -23,5 +25,7 @@ mod letters;
 mod lines;
 #[path = "e2e/pressure.rs"]
 mod pressure;
+#[path = "e2e/proxy.rs"]
+mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;

@@ -150,6 +150,8 @@ name = 'elb'
 type = 'tcp'
 address = '0.0.0.0:5000'
 redact_names = ['order_no']
+proxy_protocol = 'v2'
+proxy_from = ['10.0.0.0/8']
 [source.fields]
 Component = 'web'
 [[sink]]

@@ -77,8 +77,8 @@ fn is_first_try(command: &Run) -> bool {
 
 async fn relay(plan: Plan, is_first_try: bool) -> u8 {
     let signals = Signals::listen();
-    let (mut terminate, mut interrupt, _file_size) = match signals {
-        Ok(Signals { terminate, interrupt, file_size }) => (terminate, interrupt, file_size),
+    let (mut terminate, mut interrupt, mut hangup, _file_size) = match signals {
+        Ok(Signals { terminate, interrupt, hangup, file_size }) => (terminate, interrupt, hangup, file_size),
         Err(error) => {
             complain(&format!("elbow: signals cannot be received: {error}"));
             return EXIT_FAILURE;
@@ -91,7 +91,7 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } => EXIT_CONFIGURATION,
+                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } => EXIT_CONFIGURATION,
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
@@ -105,9 +105,18 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
     announce(&relay, &sinks, &buffer, is_first_try);
     // One listener counts: a second signal that comes before anybody waits for it is remembered.
     let (count, heard) = watch::channel(0);
+    let reload = relay.reload();
     let listening = async {
         loop {
-            let name = either(&mut terminate, &mut interrupt).await;
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => {
+                    tracing::info!("received SIGHUP: looking at lookup files and certificates");
+                    reload.ask();
+                    continue;
+                }
+            };
             tracing::info!("received {name}");
             count.send_modify(|signals| *signals += 1);
         }
@@ -146,6 +155,8 @@ fn status(ended: &Ended) -> u8 {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Asks for files to be read again.
+    hangup: Signal,
     /// Received so that a file at its size limit gives an error instead of ending the process.
     file_size: Signal,
 }
@@ -157,15 +168,9 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
             file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
-    }
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
     }
 }
 

@@ -14,11 +14,13 @@ use crate::config::decide::check_listen;
 use crate::config::decide::decide_name;
 use crate::config::fields::decide_fields;
 use crate::config::growth::Growth;
+use crate::config::listener::decide_proxy;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
 use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
+use crate::config::tls::decide_tls;
 use crate::config::words::Words;
 use crate::elb::Schema;
 use crate::elb::rules::RULES_MAX;
@@ -126,13 +128,19 @@ fn decide_plan(
         Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
     };
     let fields = decide_fields(source, overrides);
-    for key in ["tls", "proxy_protocol"] {
-        source.later(key, "remove it, and let a load balancer or a tunnel in front do that part");
-    }
+    let proxy = decide_proxy(source);
     warn_of_placeholders(source, &name, parse.schema, &fields);
+    let tls = decide_tls(source, &name);
     let address = address?.text;
     Some(SourcePlan {
-        door: DoorPlan { name, address, connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX), idle_timeout },
+        door: DoorPlan {
+            name,
+            address,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            idle_timeout,
+            proxy,
+            tls,
+        },
         kind,
         parse: ParsePlan { fields, ..parse },
     })
@@ -165,6 +173,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     let keep_original = source.switch("keep_original", false);
     let identities = Identity::ALL.map(|identity| (identity.label(), identity));
     let identity = source.one_of("identity", &Words { now: &identities, later: &[] }, ("auto", Identity::Auto));
+    let sender_fields = source.switch("sender_fields", false);
     let (redact, redact_names) = decide_redaction(source, shared);
     let choices = OnReject::ALL.map(|choice| (choice.label(), choice));
     let on_reject = source.one_of("on_reject", &Words { now: &choices, later: &[] }, ("tag", OnReject::Tag));
@@ -185,7 +194,7 @@ fn decide_parse(source: &mut Reader<'_, '_>, name: &str, shared: &Shared) -> Par
     );
     let line_bytes_max = decide_line_bytes(source, &growth, shared);
     let plain = ParsePlan::plain(format, schema);
-    let plain = ParsePlan { classic_extra, keep_original, identity, redact, redact_names, ..plain };
+    let plain = ParsePlan { classic_extra, keep_original, identity, sender_fields, redact, redact_names, ..plain };
     ParsePlan { rules, lookups, on_reject, line_bytes_max, ..plain }
 }
 

@@ -22,6 +22,7 @@ use crate::sink::SinkKind;
 use crate::source::tcp::Confirm;
 
 mod handling;
+mod listener;
 
 fn variables(name: &str) -> Option<String> {
     match name {
@@ -365,8 +366,6 @@ fn mistakes_in_a_source() {
     check_source("confirm = true", 11, "source.confirm", "expected a string");
     check_source("on_reject = 'letter'", 13, "source.on_reject", "allowed: \"tag\", \"dead_letter\" or \"drop\"");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "there is no data_dir");
-    check_source("tls = { cert = 'x' }", 1, "source.tls", "not available yet");
-    check_source("proxy_protocol = true", 1, "source.proxy_protocol", "not available yet");
     check_source("type = 'http'", 8, "source.type", "not available yet");
     check_source("type = 'udp'", 8, "source.type", "allowed: \"tcp\"");
     check_source("address = 'localhost'", 11, "source.address", "has no port");

@@ -10,6 +10,7 @@ use prometheus::IntGauge;
 use crate::elb::format::Kind;
 use crate::tally::Longer;
 use crate::tally::Tally;
+use crate::wire::proxy::Refusal;
 
 /// How a connection of a source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ pub enum ConnectionEnd {
     Idle,
     /// Its unfinished line found no room in the memory set aside for such lines.
     Memory,
+    /// What it begins with is no PROXY header where there must be one, or one where there must be none.
+    ProxyHeader,
+    /// The TLS handshake came to nothing.
+    Handshake,
+    /// The sender speaks TLS where none is spoken.
+    UnexpectedTls,
     /// A line was over the limit, on a connection whose sender is told what was taken.
     LineTooLong,
     /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
@@ -34,8 +41,19 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Closed, Self::Reset, Self::Idle, Self::Memory, Self::LineTooLong, Self::NotStored, Self::Stopped, Self::Panicked];
+    pub const ALL: [Self; 11] = [
+        Self::Closed,
+        Self::Reset,
+        Self::Idle,
+        Self::Memory,
+        Self::ProxyHeader,
+        Self::Handshake,
+        Self::UnexpectedTls,
+        Self::LineTooLong,
+        Self::NotStored,
+        Self::Stopped,
+        Self::Panicked,
+    ];
 
     /// The word for it.
     pub const fn label(self) -> &'static str {
@@ -44,6 +62,9 @@ impl ConnectionEnd {
             Self::Reset => "reset",
             Self::Idle => "idle",
             Self::Memory => "memory",
+            Self::ProxyHeader => "proxy_header",
+            Self::Handshake => "tls_handshake",
+            Self::UnexpectedTls => "unexpected_tls",
             Self::LineTooLong => "line_too_long",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
@@ -75,6 +96,8 @@ pub struct SourceMetrics {
     pub(super) connections: IntCounter,
     pub(super) connections_open: IntGauge,
     pub(super) connections_ended: Vec<IntCounter>,
+    /// One for each [`Refusal`].
+    pub(super) refused: Vec<IntCounter>,
     pub(super) accept_errors: IntCounter,
     pub(super) longer: LongerLines,
     pub(super) redactions: Vec<IntCounter>,
@@ -203,6 +226,13 @@ impl SourceMetrics {
     pub fn disconnected(&self, end: ConnectionEnd) {
         self.connections_open.dec();
         self.connections_ended[end as usize].inc();
+    }
+
+    /// Counts a connection that is closed for its PROXY header, and says how many there were for this reason.
+    pub fn refused(&self, refusal: Refusal) -> u64 {
+        let counter = &self.refused[refusal as usize];
+        counter.inc();
+        counter.get()
     }
 
     /// Counts a connection that could not be accepted.

@@ -23,11 +23,16 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Questions without an answer until the peer counts as gone.
 const KEEPALIVE_RETRIES: u32 = 3;
 
+/// How long bytes may stay unacknowledged, or the peer's window shut, before the kernel gives a connection up: as long as it
+/// takes to notice a peer that has vanished while nothing was under way to it.
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(105);
+
 /// Listens on an address.
 ///
-/// Accepted connections inherit keepalive and a linger of zero from the listening socket, as they do on Linux: a process
-/// that is killed resets them, and a sender cannot take its end for a confirmation. Whoever closes one on purpose takes
-/// the linger off before.
+/// Accepted connections inherit their options from the listening socket, as they do on Linux. One is a linger of zero: a
+/// process that is killed resets them, and a sender cannot take its end for a confirmation. Whoever closes one on purpose
+/// takes the linger off before.
 ///
 /// # Errors
 /// What the kernel says: the port is taken, the address is not ours, or we may not listen there.
@@ -38,6 +43,8 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let keepalive =
         TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL).with_retries(KEEPALIVE_RETRIES);
     socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -1,6 +1,8 @@
-//! Sockets: how they are set up and what the kernel says about them.
+//! Sockets: how they are set up, what the kernel says about them, and TLS on them.
 
 pub mod listen;
 pub mod outq;
+pub mod proxy;
 pub mod sockets;
 pub mod stream;
+pub mod tls;

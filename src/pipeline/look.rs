@@ -8,12 +8,14 @@ use super::handling::Handling;
 use super::handling::HandlingError;
 use super::lookups::Lookups;
 use super::plan::ParsePlan;
+use super::sender;
 use super::text;
 use crate::elb::Style;
 use crate::elb::StylePlan;
 use crate::enrich::fields::Fields;
 use crate::enrich::fields::FieldsError;
 use crate::event_id::IdKey;
+use crate::peer::Peer;
 
 /// How documents of one source or connection look, rendered once.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Look {
     pub(super) fields: Fields,
     pub(super) pairs: Vec<(String, Value)>,
     pub(super) handling: Arc<Handling>,
+    /// Whether documents say whose they are.
+    names_senders: bool,
 }
 
 impl Look {
@@ -35,12 +39,31 @@ impl Look {
         let enriched = !lookups.is_empty();
         let taken = &handling.taken;
         let style = Style::new(&StylePlan { schema, fields, classic_extra, keep_original, enriched, taken });
-        Self::of(style, fields, handling)
+        let look = Self { names_senders: plan.sender_fields, ..Self::of(style, fields, handling)? };
+        if look.names_senders {
+            // Whether there is room for them is found out here and not by the first sender.
+            look.with(sender::largest(schema))?;
+        }
+        Ok(look)
     }
 
     fn of(style: Style, pairs: &[(String, Value)], handling: Arc<Handling>) -> Result<Self, FieldsError> {
         let fields = Fields::from_pairs(pairs.iter().cloned())?;
-        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling })
+        Ok(Self { style, text_tail: text::tail(pairs), fields, pairs: pairs.to_vec(), handling, names_senders: false })
+    }
+
+    /// The look of the documents of this sender, where they say whose they are.
+    pub(super) fn for_sender(self: &Arc<Self>, peer: &Peer) -> Arc<Self> {
+        if !self.names_senders {
+            return self.clone();
+        }
+        let fields = sender::fields(peer, self.style.schema());
+        Arc::new(self.with(fields).expect("there is room for the largest such fields"))
+    }
+
+    /// Whether a field of this name says whose a document is, so that no sender may set it.
+    pub(super) fn is_of_sender(&self, name: &str) -> bool {
+        self.names_senders && sender::names(self.style.schema()).contains(&name)
     }
 
     /// Whether documents have a member of this name of their own.
@@ -62,7 +85,8 @@ impl Look {
                 None => pairs.push((name, value)),
             }
         }
-        Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())
+        let look = Self::of(self.style.with_fields(&pairs, &self.handling.taken), &pairs, self.handling.clone())?;
+        Ok(Self { names_senders: self.names_senders, ..look })
     }
 }
 
@@ -104,7 +128,7 @@ pub fn look(plan: &ParsePlan, key: IdKey, lookups: &Lookups) -> Result<Look, Loo
     }
     let handling = Handling::new(plan, key, lookups.enrichment(&plan.lookups), taken.clone())?;
     let look = Look::new(plan, Arc::new(handling))?;
-    match taken.into_iter().find(|name| look.has_member(name)) {
+    match taken.into_iter().find(|name| look.has_member(name) || look.is_of_sender(name)) {
         Some(name) => Err(LookError::Member { name }),
         None => Ok(look),
     }

@@ -1,6 +1,7 @@
 //! The wiring: what happens to a line between a source and a sink, and who starts and stops it.
 
 pub mod admin;
+pub mod certificates;
 pub mod feed;
 mod framer;
 pub mod handling;
@@ -15,6 +16,8 @@ pub mod plan;
 pub mod pool;
 mod preamble;
 pub mod relay;
+pub mod reload;
+mod sender;
 pub mod start_error;
 mod storage;
 mod text;

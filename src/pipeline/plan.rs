@@ -31,6 +31,8 @@ pub struct ParsePlan {
     pub on_reject: OnReject,
     /// Static fields in the order they were written, each name once; values are strings, numbers and booleans.
     pub fields: Vec<(String, Value)>,
+    /// Whether documents say whose they are: the sender's address, and its VPC endpoint where a proxy names one.
+    pub sender_fields: bool,
     /// Longest line that is parsed.
     pub line_bytes_max: usize,
     /// Leave out what the relay adds: `@timestamp`, `@version`, `event.id`.
@@ -75,6 +77,7 @@ impl ParsePlan {
             lookups: Vec::new(),
             on_reject: OnReject::Tag,
             fields: Vec::new(),
+            sender_fields: false,
             line_bytes_max: LINE_BYTES_MAX,
             bare: false,
         }

@@ -67,6 +67,12 @@ pub(super) struct Taken {
 /// Has a connection's ids and look follow its preamble; `None`: the line is none.
 pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
     let Preamble { mut fields, object, mut ignored } = read(line)?;
+    fields.retain(|(name, _)| {
+        if look.is_of_sender(name) {
+            ignored.push(format!("fields.{name}"));
+        }
+        !look.is_of_sender(name)
+    });
     let mut is_log = false;
     if let Some(object) = &object {
         match object.named() {

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::admin::AdminPlan;
+use super::certificates;
+use super::certificates::Certificate;
 use super::feed::LineFeed;
 use super::ids::Ids;
 use super::look::Look;
@@ -29,6 +31,7 @@ use super::overview::Overview;
 use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
+use super::reload::Reload;
 use super::start_error::StartError;
 use super::storage::Storage;
 use super::storage::Writers;
@@ -41,6 +44,8 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::listen::listen;
+use crate::net::tls::ServerTls;
+use crate::net::tls::Speaks;
 use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
@@ -50,6 +55,7 @@ use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
+use crate::source::handshake::Lock;
 use crate::source::http::HttpSource;
 use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
@@ -108,6 +114,14 @@ impl SourceKind {
             Self::Http(_) => "requests over HTTP",
         }
     }
+
+    /// What it speaks inside TLS.
+    pub fn speaks(&self) -> Speaks {
+        match self {
+            Self::Tcp(_) => Speaks::Lines,
+            Self::Http(_) => Speaks::Http,
+        }
+    }
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -130,6 +144,8 @@ pub struct Relay {
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    certificate_task: Option<JoinHandle<()>>,
+    reload: Reload,
     writers: Writers,
 }
 
@@ -138,6 +154,7 @@ struct OpenSource {
     plan: SourcePlan,
     listener: TcpListener,
     look: Arc<Look>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Relay {
@@ -155,8 +172,9 @@ impl Relay {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
+            let (source, tls) = load_tls(source).await?;
             let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
-            open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
+            open.push(OpenSource { plan: source, listener, look: Arc::new(look), tls });
         }
         let admin_listener = match &plan.admin {
             Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
@@ -185,7 +203,9 @@ impl Relay {
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
+            reload: Reload::new(),
             lookup_task: None,
+            certificate_task: None,
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
@@ -194,6 +214,7 @@ impl Relay {
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
         }
         relay.keep_lookups_fresh(lookups, &open);
+        relay.keep_certificates_fresh(&open);
         let pool = Pool::new(POOL_BYTES_MAX);
         let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
@@ -207,7 +228,20 @@ impl Relay {
     fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
         let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.look.handling().enrichment.clone());
         let sources = sources.iter().map(uses).collect();
-        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone())));
+        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone(), self.reload.looks())));
+    }
+
+    fn keep_certificates_fresh(&mut self, sources: &[OpenSource]) {
+        let certificate = |source: &OpenSource| {
+            let (tls, name) = (source.tls.clone()?, source.plan.door.name.clone());
+            let certificate = Certificate { tls, metrics: self.overview.metrics.tls(&name), source: name };
+            certificate.announce();
+            Some(certificate)
+        };
+        let all: Vec<Certificate> = sources.iter().filter_map(certificate).collect();
+        if !all.is_empty() {
+            self.certificate_task = Some(tokio::spawn(certificates::keep_fresh(all, self.reload.looks())));
+        }
     }
 
     fn start_source(
@@ -218,7 +252,7 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
         self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -226,7 +260,7 @@ impl Relay {
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let mut parser = LineParser::new(&parse, look.clone(), ids());
+            let mut parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
             let most = parse.line_bytes_max;
             if let Some(Asked { preamble, framing }) = opening.request {
                 parser.begin_request(preamble);
@@ -238,14 +272,21 @@ impl Relay {
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
-        let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
+        let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
+        let http = self.overview.metrics.http(&door.name);
+        let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
             SourceKind::Http(plan) => {
-                let source = HttpSource::new(plan, means, self.overview.metrics.http(&door.plan.name));
+                let source = HttpSource::new(plan, means, http);
                 self.source_tasks.spawn(door.run(listener, source, watch))
             }
         };
+    }
+
+    /// Has the files looked at that are looked at now and then.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// What the relay looks like from outside.
@@ -295,6 +336,12 @@ impl Relay {
 fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
     let connections = connections.clone();
     move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Loads the TLS of a source, where it has one.
+async fn load_tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
+    let loading = move || Ok((source.clone(), certificates::load(&source)?));
+    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
 async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {

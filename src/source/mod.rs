@@ -4,9 +4,12 @@
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
 pub mod door;
+pub mod handshake;
 pub mod http;
 pub mod request;
+pub mod seldom;
 pub mod tcp;
+mod whose;
 
 use crate::batch::Batch;
 use crate::buffer::Buffer;

@@ -5,6 +5,7 @@
 mod acks;
 mod confirm;
 mod connection;
+mod first_bytes;
 mod read_ahead;
 
 use std::time::Duration;

@@ -1,3 +1,4 @@
-//! What sinks speak, as machines without sockets or clocks.
+//! What sinks speak, and what proxies say before senders do, as machines without sockets or clocks.
 
 pub mod json_lines;
+pub mod proxy;

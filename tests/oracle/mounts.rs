@@ -3,13 +3,14 @@
 //! Each is unmounted and its loop device given back when it is dropped, also by a panic. Where the system does not allow
 //! them, a test says so and is skipped; with `CI=true` that is a failure.
 
-use std::env;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Command;
 
 use tempfile::TempDir;
+
+use crate::support::machine::run;
+use crate::support::machine::skipped;
 
 /// A mounted filesystem.
 pub(crate) struct Mount {
@@ -114,25 +115,6 @@ impl Drop for Mount {
             // Where it is still in use, the kernel gives it back afterwards.
             let _ = run("losetup", &["--detach", device]);
         }
-    }
-}
-
-/// Says why a test is skipped, and fails it where nothing may be.
-#[track_caller]
-pub(crate) fn skipped<T>(why: &str) -> Option<T> {
-    assert!(env::var("CI").as_deref() != Ok("true"), "CI can do everything: {why}");
-    println!("skipped: {why}");
-    None
-}
-
-/// Runs a command and gives what it says, or why it failed.
-pub(crate) fn run(program: &str, words: &[&str]) -> Result<String, String> {
-    let told = |what: &str| format!("{program} {}: {what}", words.join(" "));
-    let output = Command::new(program).args(words).output().map_err(|error| told(&error.to_string()))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(told(String::from_utf8_lossy(&output.stderr).trim()))
     }
 }
 

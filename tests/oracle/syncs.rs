@@ -8,11 +8,11 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::harness::Oracle;
-use crate::mounts::run;
-use crate::mounts::skipped;
 use crate::producer::Mode;
 use crate::producer::Producer;
 use crate::support::PATIENCE;
+use crate::support::machine::run;
+use crate::support::machine::skipped;
 use crate::support::relay::Setup;
 
 /// What strace has seen of a relay.

@@ -6,6 +6,8 @@ pub(crate) mod draw;
 pub(crate) mod flood;
 pub(crate) mod lines;
 pub(crate) mod logstash;
+pub(crate) mod machine;
+pub(crate) mod network;
 pub(crate) mod reader;
 pub(crate) mod relay;
 pub(crate) mod same;

@@ -36,8 +36,8 @@ impl Sender {
     }
 
     /// Sends to a relay that may be gone.
-    pub(crate) fn try_send(&mut self, bytes: &str) -> io::Result<()> {
-        self.stream.write_all(bytes.as_bytes())
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
     }
 
     /// Closes without looking back, as the original sender did.

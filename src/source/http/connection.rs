@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use super::answer::Cause;
 use super::guard::Guarded;
 use super::guard::Life;
+use super::guard::UNEXPECTED_TLS;
 use super::guard::Waits;
 use super::head::FIELDS_MAX;
 use super::head::Fault;
@@ -92,12 +93,13 @@ where
         let connection = pin!(http.serve_connection(TokioIo::new(stream), serving));
         limits.hold(connection, |connection| connection.graceful_shutdown(), stop).await
     };
-    if let Some(fault) = life.lock().fault {
-        metrics.refused_unseen(fault.cause);
-    }
     requests.close();
     requests.wait().await;
-    end
+    let fault = life.lock().fault;
+    if let Some(fault) = fault {
+        metrics.refused_unseen(fault.cause);
+    }
+    if fault == Some(UNEXPECTED_TLS) { ConnectionEnd::UnexpectedTls } else { end }
 }
 
 /// Waits for the first bytes, and says whether they are HTTP/2; nothing where they do not come in time.

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep;
 
+use super::answer::Cause;
 use super::answer::Refusal;
 use super::head::Fault;
 use super::head::Follower;
@@ -29,6 +30,12 @@ use crate::net::stream::Stream;
 
 /// How a connection begins that speaks HTTP/2 without having been asked.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How a connection begins that speaks TLS: with a record of a handshake.
+const TLS_RECORD: u8 = 22;
+
+/// What is said of one.
+pub(super) const UNEXPECTED_TLS: Fault = Fault { cause: Cause::BadFraming, detail: "this is TLS, and none is spoken here" };
 
 /// After its last answer a connection is read for so long, until the sender has closed it too: bytes that nobody reads would
 /// have the kernel reset it, and the answer could be lost.
@@ -157,6 +164,10 @@ impl Guarded {
     fn take(&mut self, bytes: &[u8]) {
         if let Speaks::Undecided(first) = &mut self.speaks {
             first.extend_from_slice(bytes);
+            if first.first() == Some(&TLS_RECORD) {
+                self.ended = true;
+                return self.life.lock().fault = Some(UNEXPECTED_TLS);
+            }
             let compared = first.len().min(PREFACE.len());
             if first[..compared] != PREFACE[..compared] {
                 let first = std::mem::take(first);
