@@ -121,11 +121,12 @@ fn decide_plan(
         check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
+    let confirm = matches!(kind, Kind::Tcp).then(|| decide_confirm(source));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
-    let kind = match kind {
-        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: decide_confirm(source), idle_timeout }),
-        Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
+    let kind = match confirm {
+        Some(confirm) => SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
+        None => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
     };
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);

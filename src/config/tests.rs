@@ -122,6 +122,12 @@ fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     assert_eq!((source.parse.format, source.parse.schema), (Format::Auto, Schema::Aws));
     assert_eq!(source.parse.on_reject, OnReject::Tag);
     assert!(source.parse.fields.is_empty() && !source.parse.bare);
+    let http = &plan.relay.sources[1];
+    assert_eq!((http.door.name.as_str(), http.door.address.as_str()), ("http", "127.0.0.1:8080"));
+    let SourceKind::Http(asked) = &http.kind else { panic!("{:?}", http.kind) };
+    assert_eq!((asked.limits.packed, asked.limits.unpacked), (64 << 20, 1 << 30));
+    assert_eq!((asked.ack_timeout, asked.line_bytes_max), (Duration::from_secs(4), 1 << 20));
+    assert_eq!(plan.relay.sources.len(), 2);
     assert_eq!(plan.relay.sinks.len(), 1);
     assert_eq!(plan.relay.sinks[0].kind, SinkKind::Stdout);
     assert!(!plan.to_string().contains("line "), "{plan}");
@@ -294,7 +300,7 @@ fn mistakes_in_flags_name_the_flag() {
         fields: vec![given("tags=x", "--field"), given("x", "--field")],
         ..Overrides::default()
     };
-    let shown = load(&BUILT_IN, &overrides, &|_| None).unwrap_err().to_string();
+    let shown = load(&built_in(&overrides), &overrides, &|_| None).unwrap_err().to_string();
     for words in [
         "--listen: \"5000\": is a port without a host",
         "--to: \"http://a\" is nowhere documents can go",

@@ -106,12 +106,18 @@ pub enum SourceKind {
     Http(HttpSourcePlan),
 }
 
+/// What a source of lines takes.
+pub const TAKES_LINES: &str = "lines over TCP";
+
+/// What a source of requests takes.
+pub const TAKES_REQUESTS: &str = "requests over HTTP";
+
 impl SourceKind {
     /// What it takes, in words.
     pub const fn takes(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "lines over TCP",
-            Self::Http(_) => "requests over HTTP",
+            Self::Tcp(_) => TAKES_LINES,
+            Self::Http(_) => TAKES_REQUESTS,
         }
     }
 
@@ -273,12 +279,12 @@ impl Relay {
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
         let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
-        let http = self.overview.metrics.http(&door.name);
+        let name = door.name.clone();
         let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
             SourceKind::Http(plan) => {
-                let source = HttpSource::new(plan, means, http);
+                let source = HttpSource::new(plan, means, self.overview.metrics.http(&name));
                 self.source_tasks.spawn(door.run(listener, source, watch))
             }
         };
