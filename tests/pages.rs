@@ -155,6 +155,9 @@ proxy_protocol = 'v2'
 proxy_from = ['10.0.0.0/8']
 [source.fields]
 Component = 'web'
+[source.tls]
+certificate = '/etc/elbow/relay.pem'
+key = '/etc/elbow/relay.key'
 [[source]]
 name = 'web'
 type = 'http'
@@ -199,6 +202,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" if on_disk => "[buffer] of kind \"disk\"",
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
+        "[source.tls] of elb" => "[source.tls]",
         "[[source]] web" => "[[source]] of type \"http\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
@@ -293,6 +297,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]] of type \"http\"" => "type = 'http'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
+        "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
         "[buffer] of kind \"memory\"" => return format!("[buffer]\n{setting}\n{LEAST}"),
         "[buffer] of kind \"disk\"" => return format!("{DATA_DIR}[buffer]\n{setting}\n{LEAST}"),
@@ -366,6 +371,7 @@ fn metrics() -> Metrics {
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.tls("in").loaded();
     metrics
 }
 
@@ -389,7 +395,9 @@ fn the_metrics_page_lists_every_metric() {
 
 /// The labels of a family, in alphabetical order.
 fn labels(text: &str, name: &str) -> Vec<String> {
-    let mut samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    // A histogram's samples have names of their own, of which this one has no bounds.
+    let mut samples =
+        text.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.strip_prefix("_sum").unwrap_or(rest));
     let sample = samples.find(|rest| rest.starts_with(['{', ' '])).unwrap_or_default();
     let Some((inside, _)) = sample.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { return Vec::new() };
     inside.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label.to_owned()).collect()

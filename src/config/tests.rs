@@ -23,6 +23,7 @@ use crate::source::tcp::Confirm;
 
 mod handling;
 mod listener;
+mod tls;
 
 fn variables(name: &str) -> Option<String> {
     match name {
@@ -372,7 +373,6 @@ fn mistakes_in_a_source() {
     check_source("confirm = true", 11, "source.confirm", "expected a string");
     check_source("on_reject = 'letter'", 13, "source.on_reject", "allowed: \"tag\", \"dead_letter\" or \"drop\"");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "there is no data_dir");
-    check_source("type = 'http'", 8, "source.type", "not available yet");
     check_source("type = 'udp'", 8, "source.type", "allowed: \"tcp\"");
     check_source("address = 'localhost'", 11, "source.address", "has no port");
     check_source("address = '::1:5000'", 11, "source.address", "an IPv6 address needs brackets");
