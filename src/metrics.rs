@@ -5,6 +5,7 @@
 
 mod beats;
 mod buffer;
+mod http;
 mod source;
 mod tenant;
 mod tls;
@@ -25,6 +26,8 @@ use beats::BeatsFamilies;
 pub use beats::BeatsMetrics;
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
+use http::HttpFamilies;
+pub use http::HttpMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
@@ -110,6 +113,7 @@ impl LookupMetrics {
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    http: HttpFamilies,
     beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
     tenant_reloads: IntCounterVec,
@@ -217,9 +221,10 @@ impl Metrics {
         );
         let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
+        let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
         let beats = BeatsFamilies::new(&registry);
-        Self { registry, source, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
+        Self { registry, source, http, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -247,6 +252,11 @@ impl Metrics {
     pub fn tenant_reloads(&self) -> LookupMetrics {
         let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source that takes requests over HTTP.
+    pub fn http(&self, source: &str) -> HttpMetrics {
+        self.http.of(source)
     }
 
     /// What is counted of the TLS of a source that has it.

@@ -115,12 +115,18 @@ pub enum SourceKind {
     Beats(BeatsSourcePlan),
 }
 
+/// What a source of lines takes.
+pub const TAKES_LINES: &str = "lines over TCP";
+
+/// What a source of requests takes.
+pub const TAKES_REQUESTS: &str = "requests over HTTP";
+
 impl SourceKind {
     /// What it takes, in words.
     pub const fn takes(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "lines over TCP",
-            Self::Http(_) => "requests over HTTP",
+            Self::Tcp(_) => TAKES_LINES,
+            Self::Http(_) => TAKES_REQUESTS,
             Self::Beats(_) => "events of Beats",
         }
     }
@@ -290,7 +296,10 @@ impl Relay {
         let (door, watch) = (Door::new(door, metrics, lock, tenants), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
-            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
+            SourceKind::Http(plan) => {
+                let metrics = self.overview.metrics.http(means.metrics.name());
+                self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means, metrics), watch))
+            }
             SourceKind::Beats(plan) => {
                 let metrics = self.overview.metrics.beats(means.metrics.name());
                 let source = BeatsSource { plan, means, metrics, said: Said::default() };
