@@ -154,6 +154,10 @@ proxy_protocol = 'v2'
 proxy_from = ['10.0.0.0/8']
 [source.fields]
 Component = 'web'
+[[source]]
+name = 'shippers'
+type = 'beats'
+address = '0.0.0.0:5044'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -194,6 +198,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" if on_disk => "[buffer] of kind \"disk\"",
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
+        "[[source]] shippers" => "[[source]] of type \"beats\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -284,6 +289,7 @@ fn the_configuration_page_gives_the_ranges_that_are_enforced() {
 fn with_setting(heading: &str, setting: &str) -> String {
     let type_line = match heading {
         "[[source]]" => "type = 'tcp'",
+        "[[source]] of type \"beats\"" => "type = 'beats'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
@@ -358,6 +364,7 @@ fn metrics() -> Metrics {
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.beats("in").windows(1);
     metrics
 }
 
