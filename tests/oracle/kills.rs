@@ -6,10 +6,13 @@ use std::time::Duration;
 use crate::harness::Oracle;
 use crate::producer::Mode;
 
-fn killed_again_and_again(mut oracle: Oracle, kills: u64) {
+const EVERY: &[Mode] = &[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line];
+
+/// Ends the relay so often while these producers send.
+pub(crate) fn killed_again_and_again(mut oracle: Oracle, kills: u64, modes: &[Mode]) {
     oracle.sink.appear();
     oracle.start();
-    oracle.produce(&[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line]);
+    oracle.produce(modes);
     while oracle.cycles < kills {
         let before = oracle.ledger.totals().confirmed;
         // Some lives are shorter than a commit, and in some the sink gets nothing.
@@ -40,17 +43,17 @@ fn killed_again_and_again(mut oracle: Oracle, kills: u64) {
 
 #[test]
 fn what_is_confirmed_survives_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL"), 5);
+    killed_again_and_again(Oracle::new("SIGKILL"), 5, EVERY);
 }
 
 #[test]
 fn what_the_kernel_has_survives_kills() {
     let oracle = Oracle::new("SIGKILL, durability os");
-    killed_again_and_again(oracle.with(|setup| setup.buffer_settings("durability = \"os\"")), 3);
+    killed_again_and_again(oracle.with(|setup| setup.buffer_settings("durability = \"os\"")), 3, EVERY);
 }
 
 #[test]
 #[ignore = "some minutes: 300 kills"]
 fn long_what_is_confirmed_survives_300_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL"), 300);
+    killed_again_and_again(Oracle::new("SIGKILL"), 300, EVERY);
 }

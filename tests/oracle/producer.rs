@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const WINDOW: usize = 400;
 
 /// Most lines sent before the relay is asked to confirm them all, or between two looks at what it says.
-const LINES: usize = 40;
+pub(crate) const LINES: usize = 40;
 
 /// How a producer learns what is stored; each has a source of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub(crate) enum Mode {
     Line,
     /// As `Close`, and most lines are such that no parser takes them.
     Letters,
+    /// Lines are events of a Beat, and the relay acks them.
+    Beats,
 }
 
 impl Mode {
@@ -57,6 +59,7 @@ impl Mode {
             Self::Close => "close",
             Self::Line => "line",
             Self::Letters => "letters",
+            Self::Beats => "beats",
         }
     }
 }
@@ -80,11 +83,11 @@ impl Orders {
         sources.iter().find(|(source, _)| source == name).map(|(_, address)| *address)
     }
 
-    fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.enough.load(Ordering::Relaxed) || self.is_abandoned()
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.abandon.load(Ordering::Relaxed)
     }
 }
@@ -141,6 +144,9 @@ impl Producer {
         let mut wire = Wire::connect(address, &orders, self.patience)?;
         if self.mode == Mode::Line {
             return self.line_by_line(wire, unconfirmed);
+        }
+        if self.mode == Mode::Beats {
+            return self.window_by_window(wire, unconfirmed);
         }
         if unconfirmed.is_empty() {
             let count = 1 + self.draw.below(LINES);
@@ -203,7 +209,7 @@ impl Producer {
     }
 
     /// Waits for a moment, so that a run has many moments and not only bytes.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         let most = *self.orders.pause.lock().expect("nobody panics holding it");
         let micros = usize::try_from(most.as_micros()).expect("short");
         thread::sleep(Duration::from_micros(self.draw.below(micros + 1) as u64));
@@ -211,7 +217,7 @@ impl Producer {
 }
 
 /// A connection that may be held back for long, and is left when the producer is told to.
-struct Wire<'o> {
+pub(crate) struct Wire<'o> {
     stream: TcpStream,
     orders: &'o Orders,
     deadline: Instant,
@@ -230,7 +236,7 @@ impl<'o> Wire<'o> {
     }
 
     /// Writes it all, however long the relay does not read.
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.patiently(|stream| stream.write(bytes))? {
                 0 => return Err(ErrorKind::WriteZero.into()),
@@ -247,6 +253,17 @@ impl<'o> Wire<'o> {
             0 => Ok(()),
             _ => Err(ErrorKind::InvalidData.into()),
         }
+    }
+
+    /// Reads so many bytes, however long they do not come; an end is an error.
+    pub(crate) fn read(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.patiently(|stream| stream.read(bytes))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => bytes = &mut bytes[count..],
+            }
+        }
+        Ok(())
     }
 
     fn patiently(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>) -> io::Result<usize> {
