@@ -203,7 +203,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         if self.is_stopping {
             return self.last_read + QUIET;
         }
-        let since = if self.telling.is_storing() { Instant::now() } else { self.last_read.max(self.telling.written()) };
+        let since = if self.telling.is_storing() { Instant::now() } else { self.last_read.max(self.telling.last_stored()) };
         since + self.source.plan.idle_timeout
     }
 
