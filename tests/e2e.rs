@@ -31,3 +31,11 @@ mod pressure;
 mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tls.rs"]
+mod tls;
+#[path = "e2e/tls_crowds.rs"]
+mod tls_crowds;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
+#[path = "e2e/tls_files.rs"]
+mod tls_files;

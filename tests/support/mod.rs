@@ -14,6 +14,8 @@ pub(crate) mod relay;
 pub(crate) mod same;
 pub(crate) mod scrape;
 pub(crate) mod sender;
+#[allow(dead_code, reason = "only stories about TLS speak it")]
+pub(crate) mod tls;
 
 use std::thread;
 use std::time::Duration;
