@@ -20,6 +20,7 @@ use elbow::metrics::Metrics;
 use elbow::metrics::SinkFigures;
 use elbow::redact;
 use elbow::tally::Tally;
+use elbow::wire::lumberjack::Fault;
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
@@ -358,6 +359,18 @@ fn the_examples_of_the_configuration_page_are_good() {
         tried += 1;
     }
     assert!(tried > 2, "there are examples in docs/configuration.md: {tried}");
+}
+
+#[test]
+fn the_example_of_the_page_on_beats_is_good_and_its_reasons_are_all_there_are() {
+    let page = page("docs/beats.md");
+    let block = blocks(&page).into_iter().find(|block| block.info == "toml").expect("an example");
+    let plan = config::load(&Text { name: "example", text: &block.text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let (_, behind) = page.split_once("| reason | what |").expect("a table");
+    let rows = behind.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+    let told: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(told, Fault::ALL.map(Fault::label));
 }
 
 /// Metrics with a child in every family.

@@ -341,6 +341,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     async fn finish(&mut self, end: End, mut stop: StopWatch) -> ConnectionEnd {
         let mut permit = self.held.take().unwrap_or_else(|| self.source.means.intake.nothing());
         self.feed.finish(false, &mut permit, &mut self.batches);
+        self.append().await;
         self.input = Input::default();
         drop(permit);
         self.held_large = None;
