@@ -21,6 +21,7 @@ use elbow::metrics::SinkFigures;
 use elbow::redact;
 use elbow::source::http::answer::Cause;
 use elbow::tally::Tally;
+use elbow::wire::lumberjack::Fault;
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
@@ -162,6 +163,10 @@ key = '/etc/elbow/relay.key'
 name = 'web'
 type = 'http'
 address = '0.0.0.0:8080'
+[[source]]
+name = 'shippers'
+type = 'beats'
+address = '0.0.0.0:5044'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -212,6 +217,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[[source]] elb" => "[[source]]",
         "[source.tls] of elb" => "[source.tls]",
         "[[source]] web" => "[[source]] of type \"http\"",
+        "[[source]] shippers" => "[[source]] of type \"beats\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -305,6 +311,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]]" => "type = 'tcp'",
         "[[tenant]]" => "endpoints = ['vpce-1']",
         "[[source]] of type \"http\"" => "type = 'http'",
+        "[[source]] of type \"beats\"" => "type = 'beats'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
@@ -371,6 +378,18 @@ fn the_examples_of_the_configuration_page_are_good() {
     assert!(tried > 2, "there are examples in docs/configuration.md: {tried}");
 }
 
+#[test]
+fn the_example_of_the_page_on_beats_is_good_and_its_reasons_are_all_there_are() {
+    let page = page("docs/beats.md");
+    let block = blocks(&page).into_iter().find(|block| block.info == "toml").expect("an example");
+    let plan = config::load(&Text { name: "example", text: &block.text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let (_, behind) = page.split_once("| reason | what |").expect("a table");
+    let rows = behind.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+    let told: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(told, Fault::ALL.map(Fault::label));
+}
+
 /// Metrics with a child in every family.
 fn metrics() -> Metrics {
     let metrics = Metrics::new();
@@ -384,6 +403,7 @@ fn metrics() -> Metrics {
     metrics.tls("in").loaded();
     metrics.tenant("pay").took(1, 1);
     metrics.tenant_reloads().loaded();
+    metrics.beats("in").windows(1);
     metrics
 }
 
