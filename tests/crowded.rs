@@ -39,6 +39,7 @@ fn plan(file: &Path) -> RelayPlan {
         buffer: BufferPlan::Memory(MemoryPlan { bytes_max: 8 << 20 }),
         dead_letters: None,
         admin: None,
+        health: None,
         sources: vec![SourcePlan { door, kind, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
         lookups: Vec::new(),

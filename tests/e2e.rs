@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "e2e/admin.rs"]
+mod admin;
 #[path = "e2e/commands.rs"]
 mod commands;
 #[path = "e2e/confirm.rs"]

@@ -178,6 +178,9 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     if let Some(address) = relay.admin {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
     }
+    if let Some(address) = relay.health {
+        tracing::info!(%address, "health listener: /health /ready");
+    }
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }

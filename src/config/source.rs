@@ -102,7 +102,7 @@ fn decide_one<'t>(
 fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
     let address = source.required("address", "\"0.0.0.0:5000\"");
     if let Some(written) = &address {
-        check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
+        check_listen(source, "address", written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
     let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));

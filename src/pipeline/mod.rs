@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod feed;
 pub mod handling;
+pub mod health;
 pub mod ids;
 pub mod letters;
 pub mod look;
@@ -18,3 +19,4 @@ mod sender;
 pub mod start_error;
 mod storage;
 mod text;
+mod web;

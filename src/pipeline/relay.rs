@@ -19,6 +19,8 @@ use tokio::time::Instant;
 use super::admin;
 use super::admin::AdminPlan;
 use super::feed::LineFeed;
+use super::health;
+use super::health::HealthPlan;
 use super::ids::Ids;
 use super::look::Look;
 use super::look::look;
@@ -67,6 +69,8 @@ pub struct RelayPlan {
     pub dead_letters: Option<DiskPlan>,
     /// The admin listener; `None` when it is switched off.
     pub admin: Option<AdminPlan>,
+    /// The listener for health checks; `None` where there is none.
+    pub health: Option<HealthPlan>,
     /// The sources; at least one.
     pub sources: Vec<SourcePlan>,
     /// The sinks; at least one.
@@ -108,12 +112,15 @@ pub struct Relay {
     pub sources: Vec<(String, SocketAddr)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
+    /// Address of the health listener.
+    pub health: Option<SocketAddr>,
     overview: Overview,
     stop: StopHandle,
     source_metrics: Vec<SourceMetrics>,
     source_tasks: JoinSet<()>,
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
+    health_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
     writers: Writers,
 }
@@ -147,6 +154,10 @@ impl Relay {
             Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
             None => None,
         };
+        let health = match plan.health {
+            Some(health) => Some((open_listener("the health listener", &health.address).await?, health)),
+            None => None,
+        };
         let (stop, watch) = stop();
         let metrics = Arc::new(Metrics::new());
         let storage = {
@@ -164,16 +175,19 @@ impl Relay {
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+            health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
             overview,
             stop,
             source_metrics: Vec::new(),
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
+            health_task: None,
             lookup_task: None,
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
+        relay.health_task = health.map(|(listener, plan)| tokio::spawn(health::serve(listener, plan, relay.overview.clone())));
         for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
             let (name, state, watch) = (plan.name.clone(), state.clone(), watch.clone());
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });

@@ -99,7 +99,7 @@ fn full(confirm: &str, logstash: &FakeLogstash) -> (Relay, Sender, u64) {
             let mut sender = relay.sender();
             thread::spawn(move || {
                 // It may be cut off in the middle.
-                let _ = sender.try_send(&albs(0..lines));
+                let _ = sender.try_send(albs(0..lines));
                 sender
             })
         })

@@ -196,7 +196,7 @@ fn flood(address: SocketAddr, numbers: std::ops::Range<u64>) -> thread::JoinHand
     thread::spawn(move || {
         let mut sender = Sender::connect(address);
         for number in numbers {
-            sender.try_send(&rejects([number], BYTES))?;
+            sender.try_send(rejects([number], BYTES))?;
         }
         sender.half_close();
         sender.ends()

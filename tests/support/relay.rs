@@ -52,6 +52,7 @@ pub(crate) struct Setup {
     memory: String,
     buffer: String,
     top: String,
+    admin: String,
     source: String,
     sinks: String,
     tables: String,
@@ -63,8 +64,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, top, source, tables, limits, under, directory) = Default::default();
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under, directory }
+        let (memory, buffer, top, admin, source, tables, limits, under, directory) = Default::default();
+        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, admin, source, sinks, tables, limits, under, directory }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -96,6 +97,13 @@ impl Setup {
     pub(crate) fn top(mut self, settings: &str) -> Self {
         self.top += settings;
         self.top.push('\n');
+        self
+    }
+
+    /// Adds lines to the table of the admin listener.
+    pub(crate) fn admin(mut self, settings: &str) -> Self {
+        self.admin += settings;
+        self.admin.push('\n');
         self
     }
 
@@ -192,9 +200,9 @@ impl Setup {
     #[track_caller]
     pub(crate) fn write_in(&self, directory: &Path) -> PathBuf {
         let config = directory.join("elbow.toml");
-        let Self { address, memory, buffer, top, source, sinks, tables, .. } = self;
+        let Self { address, memory, buffer, top, admin, source, sinks, tables, .. } = self;
         let text = format!(
-            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
+            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n{admin}\n[[source]]\nname = \"in\"\n\
              type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
         );
         fs::write(&config, text).expect("the file is ours");
