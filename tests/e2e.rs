@@ -25,6 +25,8 @@ mod handling;
 mod letters;
 #[path = "e2e/lines.rs"]
 mod lines;
+#[path = "e2e/listeners.rs"]
+mod listeners;
 #[path = "e2e/pressure.rs"]
 mod pressure;
 #[path = "e2e/proxy.rs"]

@@ -25,6 +25,7 @@ use crate::cli::check::EXIT_CONFIGURATION;
 use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
+use crate::net::handed::Handed;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
 use crate::pipeline::start_error::StartError;
@@ -57,6 +58,13 @@ pub fn run(command: &Run) -> ExitCode {
         tracing::warn!("{warning}");
     }
     raise_descriptor_limit();
+    let handed = match Handed::take() {
+        Ok(handed) => handed,
+        Err(error) => {
+            complain(&format!("elbow: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -64,7 +72,7 @@ pub fn run(command: &Run) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let status = runtime.block_on(relay(plan, is_first_try(command)));
+    let status = runtime.block_on(relay(plan, handed, is_first_try(command)));
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     ExitCode::from(status)
 }
@@ -75,7 +83,7 @@ fn is_first_try(command: &Run) -> bool {
     command.config.is_none() && (command.overrides == Overrides::default() || io::stderr().is_terminal())
 }
 
-async fn relay(plan: Plan, is_first_try: bool) -> u8 {
+async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
     let signals = Signals::listen();
     let (mut terminate, mut interrupt, _file_size) = match signals {
         Ok(Signals { terminate, interrupt, file_size }) => (terminate, interrupt, file_size),
@@ -85,7 +93,7 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
         }
     };
     let (sinks, buffer) = (plan.relay.sinks.clone(), plan.relay.buffer.clone());
-    let relay = match Relay::start(plan.relay).await {
+    let relay = match Relay::start(plan.relay, handed).await {
         Ok(relay) => relay,
         Err(error) => {
             complain(&format!("elbow: {error}"));
@@ -95,6 +103,8 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
+                | StartError::Adopt { .. }
+                | StartError::Left { .. }
                 | StartError::Directory { .. }
                 | StartError::Open(_)
                 | StartError::Thread(_)

@@ -111,6 +111,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
+    let shares_port = source.switch("reuse_port", false);
     source.later("tls", "remove it, and let a load balancer or a tunnel in front do that part");
     warn_of_placeholders(source, &name, parse.schema, &fields);
     let address = address?.text;
@@ -120,6 +121,7 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             address,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
+            shares_port,
             proxy,
         },
         kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),

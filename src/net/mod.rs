@@ -1,5 +1,6 @@
 //! Sockets: how they are set up and what the kernel says about them.
 
+pub mod handed;
 pub mod listen;
 pub mod outq;
 pub mod proxy;

@@ -42,6 +42,8 @@ use crate::event_id::IdKey;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
+use crate::net::handed::Handed;
+use crate::net::listen::adopt;
 use crate::net::listen::listen;
 use crate::sink;
 use crate::sink::SinkError;
@@ -135,27 +137,36 @@ struct OpenSource {
 impl Relay {
     /// Opens every listener and starts every task. Connections are accepted from here on.
     ///
+    /// Sources listen on the sockets of their names in `handed` where there are such.
+    ///
     /// # Errors
     /// When a listener cannot be opened; then nothing has been started.
-    pub async fn start(plan: RelayPlan) -> Result<Self, StartError> {
+    pub async fn start(plan: RelayPlan, mut handed: Handed) -> Result<Self, StartError> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| StartError::Random(error.into()))?;
         let lookups = plan.lookups;
         let lookups = tokio::task::spawn_blocking(move || Lookups::load(&lookups)).await.expect("loading does not panic")?;
         let mut open = Vec::new();
+        let is_only = plan.sources.len() == 1;
         for source in plan.sources {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
-            let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
+            let listener = match handed.socket(&name, is_only) {
+                Some(socket) => adopt(socket).map_err(|source| StartError::Adopt { name, source })?,
+                None => open_listener(&format!("source {name}"), &source.door.address, source.door.shares_port).await?,
+            };
             open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
         }
+        if let Some((name, address)) = handed.left() {
+            return Err(StartError::Left { name: name.to_owned(), address });
+        }
         let admin_listener = match &plan.admin {
-            Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
+            Some(admin) => Some(open_listener("the admin listener", &admin.address, false).await?),
             None => None,
         };
         let health = match plan.health {
-            Some(health) => Some((open_listener("the health listener", &health.address).await?, health)),
+            Some(health) => Some((open_listener("the health listener", &health.address, false).await?, health)),
             None => None,
         };
         let (stop, watch) = stop();
@@ -287,13 +298,17 @@ fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU6
     move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {
+async fn open_listener(what: &str, address: &str, shares_port: bool) -> Result<TcpListener, StartError> {
     let resolved = tokio::net::lookup_host(address)
         .await
         .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it has no address")));
     let resolved =
         resolved.map_err(|source| StartError::Resolve { what: what.to_owned(), address: address.to_owned(), source })?;
-    listen(resolved).map_err(|source| StartError::Listen { what: what.to_owned(), address: address.to_owned(), source })
+    listen(resolved, shares_port).map_err(|source| StartError::Listen {
+        what: what.to_owned(),
+        address: address.to_owned(),
+        source,
+    })
 }
 
 /// Waits until the buffer's disk or that of the dead letters has failed.

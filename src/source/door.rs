@@ -35,6 +35,8 @@ pub struct DoorPlan {
     pub connections_max: usize,
     /// A connection that sends nothing for so long is closed.
     pub idle_timeout: Duration,
+    /// Whether other processes may listen on the same port at the same time.
+    pub shares_port: bool,
     /// The proxies in front, whose connections begin with a header; `None` where none may.
     pub proxy: Option<ProxyPlan>,
 }
@@ -105,10 +107,9 @@ impl Door {
     async fn open<S: Serve>(&self, source: &S, stream: TcpStream, from: SocketAddr, stop: StopWatch) {
         self.metrics.connected();
         let mut guard = EndGuard { metrics: &self.metrics, end: ConnectionEnd::Panicked };
-        if !S::RESETS {
-            // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
-            let _ = SockRef::from(&stream).set_linger(None);
-        }
+        // Where there are answers and it fails, the last one may get lost with its connection, which is what an answer nobody
+        // got is. Otherwise it matters for connections that came before the listening socket was the relay's.
+        let _ = SockRef::from(&stream).set_linger(S::RESETS.then_some(Duration::ZERO));
         let peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
             Ok(peer) => peer,
             Err(end) => return guard.end = end,

@@ -56,6 +56,11 @@ impl Sender {
         self.stream.shutdown(Shutdown::Write).expect("the connection is open");
     }
 
+    /// The same to a relay that may be gone; says whether that went well.
+    pub(crate) fn try_half_close(&mut self) -> bool {
+        self.stream.shutdown(Shutdown::Write).is_ok()
+    }
+
     /// What the relay says, to be read on another thread for example.
     #[track_caller]
     pub(crate) fn reader(&self) -> BufReader<TcpStream> {
