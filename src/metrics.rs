@@ -5,6 +5,7 @@
 
 mod buffer;
 mod source;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -23,6 +24,9 @@ pub use buffer::WriterMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tls::Handshake;
+use tls::TlsFamilies;
+pub use tls::TlsMetrics;
 
 use crate::buffer::BufferStat;
 use crate::process::Process;
@@ -98,6 +102,7 @@ pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
     lookup_reloads: IntCounterVec,
+    tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
 }
@@ -193,7 +198,8 @@ impl Metrics {
             &["lookup", "result"],
         );
         let writer = WriterMetrics::new(&registry);
-        Self { registry, source, lookup_reloads, writer, asked }
+        let tls = TlsFamilies::new(&registry);
+        Self { registry, source, lookup_reloads, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -205,6 +211,11 @@ impl Metrics {
     pub fn lookup(&self, name: &str) -> LookupMetrics {
         let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// What is counted of the TLS of a source that has it.
+    pub fn tls(&self, source: &str) -> TlsMetrics {
+        self.tls.of(source)
     }
 
     /// The counters of a source with rules of these names.
@@ -231,6 +242,7 @@ impl Metrics {
             rules: rules.iter().map(|rule| self.source.rules.with_label_values(&[name, rule])).collect(),
             redactions: Rule::ALL.iter().map(|rule| self.source.redactions.with_label_values(&[name, rule.label()])).collect(),
             dropped_at_stop: self.source.dropped.with_label_values(&[name, "stopped"]),
+            dropped_refused: self.source.dropped.with_label_values(&[name, "refused"]),
             events: Origin::ALL.iter().map(|origin| self.source.events.with_label_values(&[name, origin.label()])).collect(),
             rejects: REASONS.iter().map(|reason| self.source.rejects.with_label_values(&[name, reason])).collect(),
             longer: LongerLines { source: name.to_owned(), family: self.source.longer.clone(), seen: Arc::default() },

@@ -37,6 +37,7 @@ fn plan(file: &Path) -> RelayPlan {
         idle_timeout,
         shares_port: false,
         proxy: None,
+        tls: None,
     };
     let kind = SourceKind::Tcp(TcpSourcePlan { confirm: Confirm::None, idle_timeout });
     let parse = ParsePlan { line_bytes_max: LINE_BYTES_MAX, ..ParsePlan::plain(Format::Auto, Schema::Aws) };

@@ -62,6 +62,7 @@ const OPENS_FILES: &[(&str, &str)] = &[
     ("src/sink/file.rs", "the file sink"),
     ("src/sink/stdout.rs", "standard output as a file, unbuffered"),
     ("src/pipeline/lookups.rs", "the tables and databases that lines are looked up in"),
+    ("src/net/tls/files.rs", "reads certificates and keys"),
     ("src/process.rs", "reads the process's own figures from /proc"),
     ("src/config/", "reads the configuration and the secrets it names"),
     ("src/cli/", "reads the lines and files named on the command line"),

@@ -1,10 +1,12 @@
-//! `elbow check`: the plan as decided, or every mistake at once. It opens nothing but the file.
+//! `elbow check`: the plan as decided, or every mistake at once. It opens nothing but the file, and certificates and keys that
+//! the file names.
 
 use std::env;
 use std::io;
 use std::io::Write;
 use std::path::Path;
 
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::cli::args::Check;
@@ -14,6 +16,8 @@ use crate::config::Text;
 use crate::config::complaint::Complaints;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
+use crate::pipeline::certificates;
+use crate::pipeline::start_error::StartError;
 
 /// Exit status for a good configuration.
 pub const EXIT_GOOD: u8 = 0;
@@ -28,7 +32,12 @@ pub const EXIT_CONFIGURATION: u8 = 2;
 /// When neither can be written.
 pub fn check(command: &Check, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
     match load(command.config.as_deref(), &command.overrides) {
-        Ok(plan) => {
+        Ok(mut plan) => {
+            let mistakes = check_certificates(&mut plan);
+            if !mistakes.is_empty() {
+                mistakes.iter().try_for_each(|mistake| writeln!(err, "elbow: {mistake}"))?;
+                return Ok(EXIT_CONFIGURATION);
+            }
             write!(out, "{plan}")?;
             out.flush()?;
             Ok(EXIT_GOOD)
@@ -38,6 +47,23 @@ pub fn check(command: &Check, out: &mut dyn Write, err: &mut dyn Write) -> io::R
             Ok(EXIT_CONFIGURATION)
         }
     }
+}
+
+/// Loads the TLS of each source as the relay would. Certificates that do not hold become warnings of the plan; gives what
+/// cannot be used.
+fn check_certificates(plan: &mut Plan) -> Vec<StartError> {
+    let mut mistakes = Vec::new();
+    for source in &plan.relay.sources {
+        match certificates::load(source) {
+            Ok(tls) => {
+                let warning = tls.and_then(|tls| tls.warning(Timestamp::now().as_second()));
+                let name = &source.door.name;
+                warning.into_iter().for_each(|warning| plan.report.warn(format!("source {name:?}: {warning}")));
+            }
+            Err(error) => mistakes.push(error),
+        }
+    }
+    mistakes
 }
 
 /// Decides the configuration from a file, or the built-in defaults where there is none, what wins over it, and the

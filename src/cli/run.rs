@@ -85,8 +85,8 @@ fn is_first_try(command: &Run) -> bool {
 
 async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
     let signals = Signals::listen();
-    let (mut terminate, mut interrupt, _file_size) = match signals {
-        Ok(Signals { terminate, interrupt, file_size }) => (terminate, interrupt, file_size),
+    let (mut terminate, mut interrupt, mut hangup, _file_size) = match signals {
+        Ok(Signals { terminate, interrupt, hangup, file_size }) => (terminate, interrupt, hangup, file_size),
         Err(error) => {
             complain(&format!("elbow: signals cannot be received: {error}"));
             return EXIT_FAILURE;
@@ -99,7 +99,7 @@ async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } => EXIT_CONFIGURATION,
+                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } => EXIT_CONFIGURATION,
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
@@ -115,9 +115,18 @@ async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
     announce(&relay, &sinks, &buffer, is_first_try);
     // One listener counts: a second signal that comes before anybody waits for it is remembered.
     let (count, heard) = watch::channel(0);
+    let reload = relay.reload();
     let listening = async {
         loop {
-            let name = either(&mut terminate, &mut interrupt).await;
+            let name = tokio::select! {
+                _ = terminate.recv() => "SIGTERM",
+                _ = interrupt.recv() => "SIGINT",
+                _ = hangup.recv() => {
+                    tracing::info!("received SIGHUP: looking at lookup files and certificates");
+                    reload.ask();
+                    continue;
+                }
+            };
             tracing::info!("received {name}");
             count.send_modify(|signals| *signals += 1);
         }
@@ -156,6 +165,8 @@ fn status(ended: &Ended) -> u8 {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Asks for files to be read again.
+    hangup: Signal,
     /// Received so that a file at its size limit gives an error instead of ending the process.
     file_size: Signal,
 }
@@ -167,23 +178,17 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
             file_size: signal(SignalKind::from_raw(FILE_SIZE))?,
         })
-    }
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
     }
 }
 
 /// Says what listens where: in the log, and on a first try in words with something to paste.
 fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try: bool) {
     let durability = buffer.durability().label();
-    for (name, address) in &relay.sources {
-        tracing::info!(source = %name, %address, "listening for lines over TCP");
+    for (name, address, takes) in &relay.sources {
+        tracing::info!(source = %name, %address, "listening for {takes}");
     }
     if let Some(address) = relay.admin {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
@@ -194,7 +199,7 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }
-    let Some((_, lines)) = relay.sources.first().filter(|_| is_first_try) else { return };
+    let Some((_, lines, _)) = relay.sources.first().filter(|_| is_first_try) else { return };
     let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
     for sink in sinks {
         text += &format!(" and writes documents to {}", destination(sink));

@@ -20,6 +20,7 @@ use crate::config::overrides::Overrides;
 use crate::config::reader::Reader;
 use crate::config::redaction::decide_redaction;
 use crate::config::report::Origin;
+use crate::config::tls::decide_tls;
 use crate::config::words::Words;
 use crate::elb::Schema;
 use crate::elb::rules::RULES_MAX;
@@ -31,6 +32,8 @@ use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
 use crate::source::door::DoorPlan;
+use crate::source::http::HttpSourcePlan;
+use crate::source::http::body::BodyLimits;
 use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
 
@@ -92,28 +95,43 @@ fn decide_one<'t>(
     let name = name.unwrap_or_default();
     source.desk().report.retitle(format!("[[source]] {name}"));
     let kind = source.required("type", "\"tcp\"")?;
-    let kinds = Words { now: &[("tcp", ())], later: &["http", "beats"] };
-    source.choose("type", &kind, &kinds)?;
-    let plan = decide_tcp(&mut source, name, overrides, shared);
+    let kinds = Words { now: &[("tcp", Kind::Tcp), ("http", Kind::Http)], later: &["beats"] };
+    let kind = source.choose("type", &kind, &kinds)?;
+    let plan = decide_plan(&mut source, kind, name, overrides, shared);
     source.finish();
     plan
 }
 
-fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, shared: &mut Shared) -> Option<SourcePlan> {
+/// What a source speaks, as its word says.
+#[derive(Clone, Copy)]
+enum Kind {
+    Tcp,
+    Http,
+}
+
+fn decide_plan(
+    source: &mut Reader<'_, '_>,
+    kind: Kind,
+    name: String,
+    overrides: &Overrides,
+    shared: &mut Shared,
+) -> Option<SourcePlan> {
     let address = source.required("address", "\"0.0.0.0:5000\"");
     if let Some(written) = &address {
         check_listen(source, "address", written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
-    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
-    let confirm = source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
+    let kind = match kind {
+        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: decide_confirm(source), idle_timeout }),
+        Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
+    };
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
     let shares_port = source.switch("reuse_port", false);
-    source.later("tls", "remove it, and let a load balancer or a tunnel in front do that part");
     warn_of_placeholders(source, &name, parse.schema, &fields);
+    let tls = decide_tls(source, &name);
     let address = address?.text;
     Some(SourcePlan {
         door: DoorPlan {
@@ -123,10 +141,24 @@ fn decide_tcp(source: &mut Reader<'_, '_>, name: String, overrides: &Overrides, 
             idle_timeout,
             shares_port,
             proxy,
+            tls,
         },
-        kind: SourceKind::Tcp(TcpSourcePlan { confirm, idle_timeout }),
+        kind,
         parse: ParsePlan { fields, ..parse },
     })
+}
+
+fn decide_confirm(source: &mut Reader<'_, '_>) -> Confirm {
+    let confirms = Confirm::ALL.map(|confirm| (confirm.label(), confirm));
+    source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None))
+}
+
+fn decide_http(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> HttpSourcePlan {
+    let packed = source.size("max_body_bytes", BODY_BYTES, BODY_BYTES_MAX, Origin::Default);
+    let unpacked = source.size("max_unpacked_bytes", BODY_BYTES, UNPACKED_BYTES_MAX, Origin::Default);
+    let ack_timeout = source.duration("ack_timeout", ACK, Duration::from_secs(4));
+    let limits = BodyLimits { packed, unpacked };
+    HttpSourcePlan { limits, line_bytes_max: parse.line_bytes_max, ack_timeout, idle_timeout }
 }
 
 /// What says how lines become documents, its static fields aside.
@@ -199,6 +231,17 @@ fn warn_of_placeholders(source: &mut Reader<'_, '_>, name: &str, schema: Schema,
 }
 
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
+
+/// A body may be anything from a line to what a day's log object has.
+const BODY_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;
+
+/// A log object of five busy minutes, packed, has some MiB.
+const BODY_BYTES_MAX: u64 = 64 << 20;
+
+/// Sixteen times as much: such lines pack to a tenth.
+const UNPACKED_BYTES_MAX: u64 = 1 << 30;
+
+const ACK: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
 
 const IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 

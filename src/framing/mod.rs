@@ -1,3 +1,4 @@
-//! From bytes to lines, whatever the reads they came in.
+//! From bytes to lines and values, whatever the reads they came in.
 
 pub mod lines;
+pub mod values;

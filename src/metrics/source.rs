@@ -25,6 +25,10 @@ pub enum ConnectionEnd {
     Memory,
     /// What it begins with is no PROXY header where there must be one, or one where there must be none.
     ProxyHeader,
+    /// The TLS handshake came to nothing.
+    Handshake,
+    /// The sender speaks TLS where none is spoken.
+    UnexpectedTls,
     /// A line was over the limit, on a connection whose sender is told what was taken.
     LineTooLong,
     /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
@@ -37,12 +41,14 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Closed,
         Self::Reset,
         Self::Idle,
         Self::Memory,
         Self::ProxyHeader,
+        Self::Handshake,
+        Self::UnexpectedTls,
         Self::LineTooLong,
         Self::NotStored,
         Self::Stopped,
@@ -57,6 +63,8 @@ impl ConnectionEnd {
             Self::Idle => "idle",
             Self::Memory => "memory",
             Self::ProxyHeader => "proxy_header",
+            Self::Handshake => "tls_handshake",
+            Self::UnexpectedTls => "unexpected_tls",
             Self::LineTooLong => "line_too_long",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
@@ -73,6 +81,7 @@ pub struct SourceMetrics {
     pub(super) rejects: Vec<IntCounter>,
     pub(super) dropped_rejects: IntCounter,
     pub(super) dropped_at_stop: IntCounter,
+    pub(super) dropped_refused: IntCounter,
     pub(super) blank: IntCounter,
     pub(super) control: IntCounter,
     pub(super) dead_letters: IntCounter,
@@ -171,6 +180,11 @@ impl SourceMetrics {
     /// Adds events that came too late: the relay stopped before the buffer had room for them.
     pub fn dropped_at_stop(&self, events: u64) {
         self.dropped_at_stop.inc_by(events);
+    }
+
+    /// Adds events of requests that found no room, whose senders were asked to send them again.
+    pub fn dropped_refused(&self, events: u64) {
+        self.dropped_refused.inc_by(events);
     }
 
     /// Events dropped because the relay stopped.

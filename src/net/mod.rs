@@ -1,4 +1,4 @@
-//! Sockets: how they are set up and what the kernel says about them.
+//! Sockets: how they are set up, what the kernel says about them, and TLS on them.
 
 pub mod handed;
 pub mod listen;
@@ -6,3 +6,4 @@ pub mod outq;
 pub mod proxy;
 pub mod sockets;
 pub mod stream;
+pub mod tls;

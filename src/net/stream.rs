@@ -21,24 +21,68 @@ pub enum Stream {
     /// As it comes.
     Plain(TcpStream),
     /// After the handshake.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Secured>),
+}
+
+/// A connection in TLS.
+#[derive(Debug)]
+pub struct Secured {
+    tls: TlsStream<TcpStream>,
+    /// What broke it, found behind bytes that were read at the same time. Nothing else would wake whoever waits for it.
+    broken: Option<io::Error>,
+}
+
+impl Secured {
+    /// Reads what there is into what is free, without counting a break as an end.
+    fn poll_read(&mut self, context: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut self.tls).poll_read(context, read)
+    }
+
+    /// Reads until nothing is left, without waking anybody: whoever waits polls readiness next.
+    fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut read = ReadBuf::new(buffer);
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            let before = read.filled().len();
+            match self.poll_read(&mut context, &mut read) {
+                Poll::Ready(Ok(())) if read.filled().len() == before || read.remaining() == 0 => break,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) if before == 0 => return Err(error),
+                Poll::Ready(Err(error)) => {
+                    self.broken = Some(error);
+                    break;
+                }
+                Poll::Pending if before == 0 => return Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Pending => break,
+            }
+        }
+        Ok(read.filled().len())
+    }
 }
 
 impl Stream {
+    /// A connection after its handshake.
+    pub fn secured(tls: TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(Secured { tls, broken: None }))
+    }
+
     /// The connection below.
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Tls(secured) => secured.tls.get_ref().0,
         }
     }
 
     /// Ready when reading may give something, if only an error; whoever polls is woken.
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        if let Self::Tls(tls) = self
-            && !tls.get_ref().1.wants_read()
+        if let Self::Tls(secured) = self
+            && (secured.broken.is_some() || !secured.tls.get_ref().1.wants_read())
         {
-            // There are decrypted bytes, or the sender has said that there will be none.
+            // There are decrypted bytes, or the sender has said that there will be none, or what it says makes no sense.
             return Poll::Ready(());
         }
         self.tcp().poll_read_ready(context).map(drop)
@@ -52,14 +96,7 @@ impl Stream {
     pub fn try_read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(tcp) => tcp.try_read(buffer),
-            Self::Tls(tls) => {
-                let mut read = ReadBuf::new(buffer);
-                // Nobody is to be woken by this: whoever waits polls readiness next.
-                match Pin::new(tls.as_mut()).poll_read(&mut Context::from_waker(Waker::noop()), &mut read) {
-                    Poll::Ready(result) => result.map(|()| read.filled().len()),
-                    Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
-                }
-            }
+            Self::Tls(secured) => secured.try_read(buffer),
         }
     }
 }
@@ -68,7 +105,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(context, buffer),
-            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_read(context, buffer),
+            Self::Tls(secured) => secured.poll_read(context, buffer),
         }
     }
 }
@@ -77,14 +114,14 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
-            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write(context, bytes),
+            Self::Tls(secured) => Pin::new(&mut secured.tls).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(context),
-            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(context),
+            Self::Tls(secured) => Pin::new(&mut secured.tls).poll_flush(context),
         }
     }
 
@@ -92,7 +129,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(context),
-            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(context),
+            Self::Tls(secured) => Pin::new(&mut secured.tls).poll_shutdown(context),
         }
     }
 
@@ -103,14 +140,14 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(context, slices),
-            Self::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(context, slices),
+            Self::Tls(secured) => Pin::new(&mut secured.tls).poll_write_vectored(context, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::Tls(tls) => tls.is_write_vectored(),
+            Self::Tls(secured) => secured.tls.is_write_vectored(),
         }
     }
 }

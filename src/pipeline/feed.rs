@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use super::framer::Cut;
+use super::framer::Framer;
 use super::parse::LineParser;
 use super::pool::Pool;
 use crate::batch::ALONE_BYTES;
@@ -18,6 +20,7 @@ use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
 use crate::source::Feed;
+use crate::source::Framing;
 use crate::source::Passed;
 use crate::tally::Longer;
 use crate::tally::Origin;
@@ -36,23 +39,41 @@ const LINE_BYTES_MIN: usize = 2;
 
 /// A connection's framing and parser.
 pub struct LineFeed {
-    lines: Lines,
+    framer: Framer,
     parser: LineParser,
     source: SourceId,
     pool: Pool,
     metrics: Arc<SourceMetrics>,
+    /// Whether the end of a line that has no newline is beyond doubt, because the sender has said where its bytes end.
+    knows_its_end: bool,
 }
 
 impl LineFeed {
     /// The feed of a new connection.
     pub fn new(line_bytes_max: usize, parser: LineParser, source: SourceId, pool: Pool, metrics: Arc<SourceMetrics>) -> Self {
-        Self { lines: Lines::new(line_bytes_max), parser, source, pool, metrics }
+        Self { framer: Framer::Lines(Lines::new(line_bytes_max)), parser, source, pool, metrics, knows_its_end: false }
     }
 
     /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.
     #[must_use]
     pub fn refusing_long_lines(self) -> Self {
-        Self { lines: self.lines.refusing(), ..self }
+        let framer = match self.framer {
+            Framer::Lines(lines) => Framer::Lines(lines.refusing()),
+            // These do it anyway.
+            other => other,
+        };
+        Self { framer, ..self }
+    }
+
+    /// The same for a request: it says where its bytes end, and its body may be JSON. A line over the limit is refused.
+    #[must_use]
+    pub fn of_request(self, line_bytes_max: usize, framing: Framing) -> Self {
+        let lines = Lines::new(line_bytes_max).refusing();
+        let framer = match framing {
+            Framing::Lines => Framer::Lines(lines),
+            Framing::ByContent => Framer::Undecided { lines, newlines: 0, piece_bytes_max: line_bytes_max },
+        };
+        Self { framer, knows_its_end: true, ..self }
     }
 
     /// Runs `step` with a sink for lines and turns what it gives into batches.
@@ -60,14 +81,21 @@ impl LineFeed {
         &mut self,
         permit: &mut IntakePermit,
         out: &mut Vec<Batch>,
-        step: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8], usize, usize, Whole)) -> R,
+        step: impl FnOnce(&mut Framer, &mut dyn FnMut(&[u8], usize, usize, Cut)) -> R,
     ) -> R {
         let received = Received::at(now());
-        let Self { lines, parser, source, pool, .. } = self;
+        let Self { framer, parser, source, pool, knows_its_end, .. } = self;
         let mut builder = None;
-        let mut each = |chunk: &[u8], start: usize, end: usize, whole: Whole| {
+        let mut each = |chunk: &[u8], start: usize, end: usize, cut: Cut| {
             let builder = builder.get_or_insert_with(|| BatchBuilder::new(pool.take()));
-            parser.line(chunk, start, end, whole, received, builder);
+            match cut {
+                // Where the end of the bytes is beyond doubt, so is the end of the last line.
+                Cut::Line(Whole::Unterminated) if *knows_its_end => {
+                    parser.line(chunk, start, end, Whole::Yes, received, builder);
+                }
+                Cut::Line(whole) => parser.line(chunk, start, end, whole, received, builder),
+                Cut::Piece(piece) => parser.piece(chunk, start, end, piece, received, builder),
+            }
             if builder.bytes() >= BATCH_BYTES_MAX {
                 out.push(finished(std::mem::take(builder), *source, received.micros, pool, permit));
             }
@@ -76,7 +104,7 @@ impl LineFeed {
                 out.push(Batch { is_rejects: true, ..letters });
             }
         };
-        let result = step(lines, &mut each);
+        let result = step(framer, &mut each);
         if !parser.letters.is_empty() {
             let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
             out.push(Batch { is_rejects: true, ..letters });
@@ -129,7 +157,7 @@ impl Feed for LineFeed {
     }
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
-        let fed = self.collect(permit, out, |lines, each| lines.feed(read, each));
+        let fed = self.collect(permit, out, |framer, each| framer.feed(read, each));
         let Counted { accepted, rejected } = self.count(read.len());
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
@@ -138,10 +166,10 @@ impl Feed for LineFeed {
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let mut last = 0;
-        let lost = self.collect(permit, out, |lines, each| {
-            lines.finish(clean, |chunk, start, end, whole| {
+        let lost = self.collect(permit, out, |framer, each| {
+            framer.finish(clean, &mut |chunk: &[u8], start, end, cut| {
                 last += 1;
-                each(chunk, start, end, whole);
+                each(chunk, start, end, cut);
             })
         });
         let Counted { accepted, rejected } = self.count(0);
@@ -150,7 +178,11 @@ impl Feed for LineFeed {
     }
 
     fn held_bytes(&self) -> usize {
-        self.lines.held_bytes()
+        self.framer.held_bytes()
+    }
+
+    fn remembered_bytes(&self) -> usize {
+        self.parser.remembered_bytes()
     }
 }
 

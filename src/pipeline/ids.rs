@@ -3,6 +3,8 @@
 //! What the sender says of its object decides, then the source's `identity`, then what the line is. An id is given once,
 //! before the line is parsed, so that nothing that happens to the line later changes it.
 
+use std::collections::HashMap;
+
 use super::plan::Identity;
 use crate::batch::EventId;
 use crate::batch::SourceId;
@@ -13,6 +15,10 @@ use crate::event_id::SourceIds;
 
 /// The tenant of a source that has none.
 const NO_TENANT: &str = "";
+
+/// What a content that has come costs in a table at its emptiest: key, count and a byte of the table's, twice for the room it
+/// keeps.
+const COPY_BYTES: usize = 2 * (size_of::<(u64, u32)>() + 1);
 
 /// What is known of an event beside its line.
 #[derive(Clone)]
@@ -33,13 +39,17 @@ pub struct Ids {
     known: Known,
     /// Lines since the object's first one here; that line's successor while it is handled.
     lines: u64,
+    /// Place among the events of that line, where it is known beforehand.
+    element: u32,
+    /// How often each content has come, by half of its id, where equal ones are told apart.
+    copies: Option<HashMap<u64, u32>>,
 }
 
 impl Ids {
     /// The ids of one connection. `nonce` is drawn once by the process, which counts its connections.
     pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
         let arrival = ArrivalIds::new(key, nonce, source, connection);
-        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0 }
+        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0, element: 0, copies: None }
     }
 
     /// From here on lines are those of this object; the next has this number.
@@ -53,19 +63,51 @@ impl Ids {
         self.known = Known::Id(id);
     }
 
+    /// From here on the second of two equal contents is another event than the first: they come in one request, and a sender
+    /// that repeats it repeats both.
+    pub(super) fn tell_copies_apart(&mut self) {
+        self.copies = Some(HashMap::new());
+    }
+
+    /// Bytes of memory held to tell copies apart, or some more.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.copies.as_ref().map_or(0, |copies| copies.capacity() * COPY_BYTES)
+    }
+
+    #[inline(always)]
+    fn of_content(&mut self, content: &[u8]) -> EventId {
+        let id = self.content.id(content, 0);
+        match &mut self.copies {
+            None => id,
+            Some(copies) => {
+                let (half, _) = id.0.split_first_chunk().expect("an id has sixteen bytes");
+                let copy = copies.entry(u64::from_le_bytes(*half)).or_default();
+                let id = if *copy == 0 { id } else { self.content.id(content, *copy) };
+                *copy = copy.saturating_add(1);
+                id
+            }
+        }
+    }
+
     /// Counts a line, whatever becomes of it: a sender counts newlines.
     #[inline(always)]
     pub(super) fn count_line(&mut self) {
         self.lines = self.lines.wrapping_add(1);
     }
 
+    /// The next event is the one at this place, counted from zero, of the line behind so many.
+    pub(super) fn place(&mut self, lines: u64, element: u32) {
+        self.lines = lines.wrapping_add(1);
+        self.element = element;
+    }
+
     /// The id of the event a load-balancer line is.
     #[inline(always)]
     pub(super) fn of_elb(&mut self, identity: Identity, line: &[u8]) -> EventId {
         match (&self.known, identity) {
-            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), 0),
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), self.element),
             (Known::Id(id), _) => *id,
-            (Known::Nothing, Identity::Auto | Identity::Content) => self.content.id(line, 0),
+            (Known::Nothing, Identity::Auto | Identity::Content) => self.of_content(line),
             (Known::Nothing, Identity::Arrival) => self.arrival.draw(),
         }
     }
@@ -74,10 +116,10 @@ impl Ids {
     #[inline(always)]
     pub(super) fn of_other(&mut self, identity: Identity, event: &[u8], element: u32) -> EventId {
         match (&self.known, identity) {
-            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), element),
+            (Known::Object(object), _) => object.id(self.lines.wrapping_sub(1), self.element.wrapping_add(element)),
             (Known::Id(id), _) if element == 0 => *id,
             (Known::Id(id), _) => self.content.id(&id.0, element),
-            (Known::Nothing, Identity::Content) => self.content.id(event, 0),
+            (Known::Nothing, Identity::Content) => self.of_content(event),
             (Known::Nothing, Identity::Auto | Identity::Arrival) => self.arrival.draw(),
         }
     }

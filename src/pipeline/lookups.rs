@@ -11,7 +11,6 @@ use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use std::time::SystemTime;
 
 use crate::elb::Schema;
@@ -33,6 +32,7 @@ use crate::enrich::table::TablePlan;
 use crate::metrics::LookupMetrics;
 use crate::metrics::Metrics;
 use crate::pipeline::handling::SharedEnrichment;
+use crate::pipeline::reload::Looks;
 
 /// Something that is looked up, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,9 +68,6 @@ pub enum LookupKind {
     /// The parts of a URL.
     Url,
 }
-
-/// How often files are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Why a file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -285,10 +282,15 @@ impl Lookup {
 }
 
 /// Looks at the files until the process ends, and gives each source what it uses anew when one of them has changed.
-pub async fn keep_fresh(mut lookups: Lookups, sources: Vec<(Vec<usize>, SharedEnrichment)>, metrics: Arc<Metrics>) {
+pub async fn keep_fresh(
+    mut lookups: Lookups,
+    sources: Vec<(Vec<usize>, SharedEnrichment)>,
+    metrics: Arc<Metrics>,
+    mut looks: Looks,
+) {
     let metrics: Arc<[LookupMetrics]> = lookups.all.iter().map(|lookup| metrics.lookup(&lookup.plan.name)).collect();
     loop {
-        tokio::time::sleep(LOOK_INTERVAL).await;
+        looks.next().await;
         let counted = metrics.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let changed = lookups.refresh(&counted);

@@ -1,7 +1,9 @@
 //! The wiring: what happens to a line between a source and a sink, and who starts and stops it.
 
 pub mod admin;
+pub mod certificates;
 pub mod feed;
+mod framer;
 pub mod handling;
 pub mod health;
 pub mod ids;
@@ -15,6 +17,7 @@ pub mod plan;
 pub mod pool;
 mod preamble;
 pub mod relay;
+pub mod reload;
 mod sender;
 pub mod start_error;
 mod storage;

@@ -4,6 +4,7 @@
 //! nothing and counts into a [`Tally`] that its caller empties once per read.
 
 mod again;
+mod value;
 
 use std::sync::Arc;
 
@@ -109,6 +110,21 @@ impl LineParser {
             tally: Tally::default(),
             last_reject: None,
         }
+    }
+
+    /// From here on the lines are those of one request, which has said beforehand what a connection says in its first line.
+    pub fn begin_request(&mut self, preamble: Option<&[u8]>) {
+        self.first = false;
+        self.ids.tell_copies_apart();
+        if let Some(line) = preamble {
+            let taken = self.preamble(line);
+            debug_assert!(taken, "it was made to be one");
+        }
+    }
+
+    /// Bytes of memory held for what has been seen of a request.
+    pub fn remembered_bytes(&self) -> usize {
+        self.ids.held_bytes()
     }
 
     /// A parser for a file, in which no line is a preamble.

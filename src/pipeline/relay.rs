@@ -4,8 +4,8 @@
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
 
 mod ending;
+mod listening;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,6 +18,8 @@ use tokio::time::Instant;
 
 use super::admin;
 use super::admin::AdminPlan;
+use super::certificates;
+use super::certificates::Certificate;
 use super::feed::LineFeed;
 use super::health;
 use super::health::HealthPlan;
@@ -31,6 +33,7 @@ use super::overview::Overview;
 use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
+use super::reload::Reload;
 use super::start_error::StartError;
 use super::storage::Storage;
 use super::storage::Writers;
@@ -43,16 +46,20 @@ use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::handed::Handed;
-use crate::net::listen::adopt;
-use crate::net::listen::listen;
+use crate::net::tls::ServerTls;
+use crate::net::tls::Speaks;
 use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
+use crate::source::handshake::Lock;
+use crate::source::http::HttpSource;
+use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
 use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
@@ -99,6 +106,26 @@ pub struct SourcePlan {
 pub enum SourceKind {
     /// Lines over TCP.
     Tcp(TcpSourcePlan),
+    /// Requests over HTTP.
+    Http(HttpSourcePlan),
+}
+
+impl SourceKind {
+    /// What it takes, in words.
+    pub const fn takes(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "lines over TCP",
+            Self::Http(_) => "requests over HTTP",
+        }
+    }
+
+    /// What it speaks inside TLS.
+    pub fn speaks(&self) -> Speaks {
+        match self {
+            Self::Tcp(_) => Speaks::Lines,
+            Self::Http(_) => Speaks::Http,
+        }
+    }
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -110,8 +137,8 @@ const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
 /// A running relay.
 #[derive(Debug)]
 pub struct Relay {
-    /// Name and address of each source, in the order of the plan.
-    pub sources: Vec<(String, SocketAddr)>,
+    /// Name and address of each source, and what it takes in words, in the order of the plan.
+    pub sources: Vec<(String, SocketAddr, &'static str)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
     /// Address of the health listener.
@@ -124,6 +151,8 @@ pub struct Relay {
     admin_task: Option<JoinHandle<()>>,
     health_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    certificate_task: Option<JoinHandle<()>>,
+    reload: Reload,
     writers: Writers,
 }
 
@@ -132,6 +161,7 @@ struct OpenSource {
     plan: SourcePlan,
     listener: TcpListener,
     look: Arc<Look>,
+    tls: Option<Arc<ServerTls>>,
 }
 
 impl Relay {
@@ -152,21 +182,17 @@ impl Relay {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
-            let listener = match handed.socket(&name, is_only) {
-                Some(socket) => adopt(socket).map_err(|source| StartError::Adopt { name, source })?,
-                None => open_listener(&format!("source {name}"), &source.door.address, source.door.shares_port).await?,
-            };
-            open.push(OpenSource { plan: source, listener, look: Arc::new(look) });
+            let (source, tls) = load_tls(source).await?;
+            let listener = listening::source(&source.door, &mut handed, is_only).await?;
+            open.push(OpenSource { plan: source, listener, look: Arc::new(look), tls });
         }
-        if let Some((name, address)) = handed.left() {
-            return Err(StartError::Left { name: name.to_owned(), address });
-        }
+        listening::nothing_left(&handed)?;
         let admin_listener = match &plan.admin {
-            Some(admin) => Some(open_listener("the admin listener", &admin.address, false).await?),
+            Some(admin) => Some(listening::open("the admin listener", &admin.address, false).await?),
             None => None,
         };
         let health = match plan.health {
-            Some(health) => Some((open_listener("the health listener", &health.address, false).await?, health)),
+            Some(health) => Some((listening::open("the health listener", &health.address, false).await?, health)),
             None => None,
         };
         let (stop, watch) = stop();
@@ -194,7 +220,9 @@ impl Relay {
             sink_tasks: JoinSet::new(),
             admin_task: None,
             health_task: None,
+            reload: Reload::new(),
             lookup_task: None,
+            certificate_task: None,
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
@@ -204,6 +232,7 @@ impl Relay {
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
         }
         relay.keep_lookups_fresh(lookups, &open);
+        relay.keep_certificates_fresh(&open);
         let pool = Pool::new(POOL_BYTES_MAX);
         let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
@@ -217,7 +246,20 @@ impl Relay {
     fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
         let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.look.handling().enrichment.clone());
         let sources = sources.iter().map(uses).collect();
-        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone())));
+        self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone(), self.reload.looks())));
+    }
+
+    fn keep_certificates_fresh(&mut self, sources: &[OpenSource]) {
+        let certificate = |source: &OpenSource| {
+            let (tls, name) = (source.tls.clone()?, source.plan.door.name.clone());
+            let certificate = Certificate { tls, metrics: self.overview.metrics.tls(&name), source: name };
+            certificate.announce();
+            Some(certificate)
+        };
+        let all: Vec<Certificate> = sources.iter().filter_map(certificate).collect();
+        if !all.is_empty() {
+            self.certificate_task = Some(tokio::spawn(certificates::keep_fresh(all, self.reload.looks())));
+        }
     }
 
     fn start_source(
@@ -228,25 +270,37 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
-        self.sources.push((door.name.clone(), address));
+        self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
         let make_feed = move |opening: &Opening<'_>| {
-            let parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
-            let feed = LineFeed::new(parse.line_bytes_max, parser, id, pool.clone(), counted.clone());
+            let mut parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
+            let most = parse.line_bytes_max;
+            if let Some(Asked { preamble, framing }) = opening.request {
+                parser.begin_request(preamble);
+                return LineFeed::new(most, parser, id, pool.clone(), counted.clone()).of_request(most, framing);
+            }
+            let feed = LineFeed::new(most, parser, id, pool.clone(), counted.clone());
             if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
         };
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
-        let (door, watch) = (Door { plan: door, metrics }, self.stop.watch());
+        let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
+        let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
+            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
         };
+    }
+
+    /// Has the files looked at that are looked at now and then.
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// What the relay looks like from outside.
@@ -298,17 +352,10 @@ fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU6
     move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
 }
 
-async fn open_listener(what: &str, address: &str, shares_port: bool) -> Result<TcpListener, StartError> {
-    let resolved = tokio::net::lookup_host(address)
-        .await
-        .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it has no address")));
-    let resolved =
-        resolved.map_err(|source| StartError::Resolve { what: what.to_owned(), address: address.to_owned(), source })?;
-    listen(resolved, shares_port).map_err(|source| StartError::Listen {
-        what: what.to_owned(),
-        address: address.to_owned(),
-        source,
-    })
+/// Loads the TLS of a source, where it has one.
+async fn load_tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
+    let loading = move || Ok((source.clone(), certificates::load(&source)?));
+    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
 /// Waits until the buffer's disk or that of the dead letters has failed.

@@ -8,6 +8,7 @@ use thiserror::Error;
 use super::look::LookError;
 use super::lookups::LookupError;
 use crate::buffer::recovery::OpenError;
+use crate::net::tls::TlsError;
 
 /// Why a relay could not start.
 #[derive(Debug, Error)]
@@ -64,6 +65,14 @@ pub enum StartError {
     /// A file that lines are looked up in cannot be used.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The TLS of a source cannot be made from its files.
+    #[error("source {name}: {source}")]
+    Tls {
+        /// The source.
+        name: String,
+        /// Why.
+        source: TlsError,
+    },
     /// The directory of the buffer or of the dead letters cannot be made.
     #[error("{path} cannot be made: {source}; create it, owned by the user who runs this, or choose another data_dir")]
     Directory {

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::whose;
@@ -20,7 +21,10 @@ use crate::metrics::ConnectionEnd;
 use crate::metrics::SourceMetrics;
 use crate::net::proxy::ProxyPlan;
 use crate::net::stream::Stream;
+use crate::net::tls::TlsPlan;
 use crate::peer::Peer;
+use crate::source::handshake::Lock;
+use crate::source::seldom::Seldom;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
 
@@ -39,6 +43,8 @@ pub struct DoorPlan {
     pub shares_port: bool,
     /// The proxies in front, whose connections begin with a header; `None` where none may.
     pub proxy: Option<ProxyPlan>,
+    /// The TLS of its connections; `None`: they are plain.
+    pub tls: Option<TlsPlan>,
 }
 
 /// A connection of which is known whose it is.
@@ -63,16 +69,22 @@ pub trait Serve: Send + Sync + 'static {
 /// Lets connections in.
 #[derive(Debug)]
 pub struct Door {
-    /// What was decided.
-    pub plan: DoorPlan,
-    /// What is counted.
-    pub metrics: SourceMetrics,
+    plan: DoorPlan,
+    metrics: SourceMetrics,
+    lock: Option<Lock>,
+    /// How often it is said that somebody speaks TLS where none is spoken.
+    unexpected_tls: Seldom,
 }
 
 /// Longest a source waits after it could not accept a connection, for example because descriptors ran out.
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Door {
+    /// A door that opens to senders that shake hands; without a lock, they come in as they are.
+    pub fn new(plan: DoorPlan, metrics: SourceMetrics, lock: Option<Lock>) -> Self {
+        Self { plan, metrics, lock, unexpected_tls: Seldom::default() }
+    }
+
     /// Accepts connections until intake stops and then those the kernel has taken by then; waits for those that are open
     /// until they have ended or everything stops.
     pub async fn run<S: Serve>(self, listener: TcpListener, source: S, mut stop: StopWatch) {
@@ -110,12 +122,25 @@ impl Door {
         // Where there are answers and it fails, the last one may get lost with its connection, which is what an answer nobody
         // got is. Otherwise it matters for connections that came before the listening socket was the relay's.
         let _ = SockRef::from(&stream).set_linger(S::RESETS.then_some(Duration::ZERO));
-        let peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
+        let mut peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
             Ok(peer) => peer,
             Err(end) => return guard.end = end,
         };
-        let arrival = Arrival { stream: Stream::Plain(stream), peer };
-        guard.end = source.serve(arrival, stop).await;
+        let stream = match &self.lock {
+            None => Stream::Plain(stream),
+            // A handshake's state is large, and gone before the connection is served.
+            Some(lock) => match Box::pin(lock.open(stream, &mut peer, &stop)).await {
+                Ok(stream) => stream,
+                Err(end) => return guard.end = end,
+            },
+        };
+        guard.end = source.serve(Arrival { stream, peer }, stop).await;
+        if guard.end == ConnectionEnd::UnexpectedTls
+            && let Some(unsaid) = self.unexpected_tls.say(Instant::now())
+        {
+            let name = &self.plan.name;
+            tracing::warn!(source = %name, %from, unsaid, "a sender speaks TLS where none is spoken: give the source a [source.tls], or have the sender speak without");
+        }
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {

@@ -4,6 +4,10 @@
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
 pub mod door;
+pub mod handshake;
+pub mod http;
+pub mod request;
+pub mod seldom;
 pub mod tcp;
 mod whose;
 
@@ -41,6 +45,27 @@ pub struct Opening<'a> {
     pub peer: &'a Peer,
     /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
     pub refuses_long_lines: bool,
+    /// What a request says of its lines, where they come in one; a connection says it in its first line.
+    pub request: Option<Asked<'a>>,
+}
+
+/// What a request says of its lines.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked<'a> {
+    /// The same as the first line of a connection says it; nothing where it says nothing.
+    pub preamble: Option<&'a [u8]>,
+    /// What cuts its bytes into events.
+    pub framing: Framing,
+}
+
+/// What cuts the bytes of a request into events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Newlines.
+    #[default]
+    Lines,
+    /// Where they begin like JSON, its values; newlines otherwise.
+    ByContent,
 }
 
 /// How far one read has brought a connection.
@@ -70,4 +95,9 @@ pub trait Feed: Send + 'static {
 
     /// Bytes of memory held for a line whose end has not come yet.
     fn held_bytes(&self) -> usize;
+
+    /// Bytes of memory held for what has been seen of a request; less than its lines have.
+    fn remembered_bytes(&self) -> usize {
+        0
+    }
 }

@@ -5,6 +5,7 @@
 mod acks;
 mod confirm;
 mod connection;
+mod first_bytes;
 mod read_ahead;
 
 use std::time::Duration;
@@ -50,7 +51,8 @@ where
             // A sender may wait for each confirmation; without it the kernel holds small writes back. Where it fails, it does.
             let _ = stream.tcp().set_nodelay(true);
         }
-        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines: self.plan.confirm != Confirm::None });
+        let refuses_long_lines = self.plan.confirm != Confirm::None;
+        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines, request: None });
         Connection::new(self, stream, feed).serve(stop).await
     }
 }

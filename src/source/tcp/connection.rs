@@ -1,5 +1,7 @@
 //! One connection: waits, is admitted, reads, hands on what is finished, and ends.
 
+mod ending;
+
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
@@ -8,7 +10,6 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 use tokio::time::Sleep;
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::Confirm;
 use super::TcpSource;
 use super::confirm::Confirming;
+use super::first_bytes::FirstBytes;
 use super::read_ahead::ReadAhead;
 use crate::batch::Batch;
 use crate::buffer::Closed;
@@ -70,6 +72,7 @@ pub(super) struct Connection<'a, M, F> {
     /// The same, of the part for unfinished lines.
     held_large: Option<IntakePermit>,
     last_read: Instant,
+    first: FirstBytes,
     batches: Vec<Batch>,
     /// Lines passed, as the sender counts them.
     lines: u64,
@@ -93,6 +96,8 @@ enum Read {
     TooLong,
     End,
     Broken,
+    /// TLS, on a plain connection.
+    Tls,
 }
 
 /// What a connection waited for.
@@ -115,11 +120,13 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     pub(super) fn new(source: &'a TcpSource<M>, stream: Stream, feed: F) -> Self {
         Self {
             source,
-            stream,
             feed,
             held: None,
             held_large: None,
             last_read: Instant::now(),
+            // Inside TLS there is no second one.
+            first: if let Stream::Plain(_) = &stream { FirstBytes::Awaited } else { FirstBytes::Lines },
+            stream,
             batches: Vec::new(),
             lines: 0,
             confirming: Confirming::new(source.plan.confirm),
@@ -240,6 +247,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 Read::End if self.confirming.is_broken() => (false, ConnectionEnd::Reset),
                 Read::End => (true, ConnectionEnd::Closed),
                 Read::Broken => (false, ConnectionEnd::Reset),
+                Read::Tls => (false, ConnectionEnd::UnexpectedTls),
             };
             return Some(self.finish(clean, end, stop).await);
         }
@@ -281,20 +289,35 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     /// One read, parsed at once.
     fn read(&mut self, permit: &mut IntakePermit) -> Read {
         let limit = self.read_bytes();
-        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(&mut buffer[..limit]) {
-            Ok(0) => Read::End,
-            Ok(count) => {
-                self.last_read = Instant::now();
-                let passed = self.feed.feed(&buffer[..count], permit, &mut self.batches);
-                self.lines += passed.lines;
-                match passed.too_long {
-                    true => Read::TooLong,
-                    false if count == limit => Read::Full,
-                    false => Read::Bytes,
+        let kept = self.first.kept();
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            buffer[..kept.len()].copy_from_slice(kept);
+            let count = match self.stream.try_read(&mut buffer[kept.len()..limit]) {
+                Ok(count) => count,
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                    return Read::Nothing;
                 }
+                Err(_) => return Read::Broken,
+            };
+            let read = &buffer[..kept.len() + count];
+            if count > 0 {
+                self.last_read = Instant::now();
+                self.first.look(read);
             }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Read::Nothing,
-            Err(_) => Read::Broken,
+            match self.first {
+                FirstBytes::Tls => return Read::Tls,
+                FirstBytes::Kept if count > 0 => return Read::Bytes,
+                _ if read.is_empty() => return Read::End,
+                _ => {}
+            }
+            let passed = self.feed.feed(read, permit, &mut self.batches);
+            self.lines += passed.lines;
+            match passed.too_long {
+                true => Read::TooLong,
+                false if count == 0 => Read::End,
+                false if read.len() == limit => Read::Full,
+                false => Read::Bytes,
+            }
         })
     }
 
@@ -347,50 +370,5 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             return;
         }
         self.confirming.passed(self.lines, last.map(Receipt::stored));
-    }
-
-    /// Takes the last line where the end is clean, counts what is lost where it is not, and closes; says how it ended after
-    /// all, because a clean end may turn out not to be one that can be confirmed.
-    async fn finish(&mut self, clean: bool, end: ConnectionEnd, stop: &StopWatch) -> ConnectionEnd {
-        let mut permit = self.held.take().unwrap_or_else(|| self.source.means.intake.nothing());
-        self.lines += self.feed.finish(clean, &mut permit, &mut self.batches).lines;
-        self.append().await;
-        drop(permit);
-        self.held_large = None;
-        if clean {
-            if let Err(end) = self.confirmed(stop).await {
-                return end;
-            }
-            // Nothing is left in the socket and everything is stored: this end may look like one.
-            let _ = SockRef::from(self.stream.tcp()).set_linger(None);
-            if let Stream::Tls(_) = self.stream {
-                // Over TLS the end has to be said, or the sender must take it for a cut.
-                let _ = timeout(LAST_ACKS, self.stream.shutdown()).await;
-            }
-        } else {
-            self.confirming.hurry(&mut self.stream).await;
-            if end == ConnectionEnd::Stopped {
-                let unread = rustix::io::ioctl_fionread(self.stream.tcp()).unwrap_or(0);
-                self.source.means.metrics.unread(unread);
-            }
-        }
-        end
-    }
-
-    /// Waits, as long as a connection may be silent, until everything is stored and the sender has been told what it is to
-    /// be told before the end.
-    ///
-    /// # Errors
-    /// How the connection ends where that does not happen: the sender must not take it for a confirmation.
-    async fn confirmed(&mut self, stop: &StopWatch) -> Result<(), ConnectionEnd> {
-        let mut stop = stop.clone();
-        tokio::select! {
-            biased;
-            settled = self.confirming.settled(&mut self.stream) => settled,
-            () = stop.reached(Phase::Stop) => Err(ConnectionEnd::Stopped),
-            () = tokio::time::sleep(self.source.plan.idle_timeout) => {
-                Err(if self.confirming.is_storing() { ConnectionEnd::NotStored } else { ConnectionEnd::Idle })
-            }
-        }
     }
 }

@@ -95,6 +95,7 @@ fn running(confirm: Confirm) -> Running {
         idle_timeout,
         shares_port: false,
         proxy: None,
+        tls: None,
     };
     let (buffer, cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 30 }, 1);
     let (metrics, lines, (stop, watch)) = (Metrics::new(), Arc::new(AtomicU64::new(0)), stop());
@@ -109,7 +110,7 @@ fn running(confirm: Confirm) -> Running {
         make_feed: move |_: &Opening<'_>| Newlines(counted.clone()),
     };
     let source = TcpSource { plan: TcpSourcePlan { confirm, idle_timeout }, means };
-    let task = tokio::spawn(Door { plan: door, metrics: metrics_in }.run(listener, source, watch));
+    let task = tokio::spawn(Door::new(door, metrics_in, None).run(listener, source, watch));
     Running { address, buffer, lines, metrics, stop, task, _cursors: cursors }
 }
 

@@ -1,0 +1,432 @@
+//! Splits a stream of JSON into its values: the elements of arrays at the top, and objects that follow one another; the result
+//! does not depend on how the stream was cut into reads.
+//!
+//! It knows just enough of JSON to find where values end, and never builds one: a value is handed on as it was written, and
+//! whoever takes it checks it. What is no JSON is handed on line by line, and behind such a line values are looked for again;
+//! so nothing is lost but white space and the brackets and commas of arrays at the top. A value without end is held only up to
+//! the limit.
+
+use memchr::memchr;
+use memchr::memchr3;
+
+use crate::framing::lines::Fed;
+
+/// The state of one stream.
+#[derive(Debug)]
+pub struct Values {
+    piece_bytes_max: usize,
+    state: State,
+    /// The beginning of a piece whose end has not come yet.
+    carry: Vec<u8>,
+    /// Whether a piece over the limit has ended the stream.
+    refused: bool,
+    /// The array at the top that is being read; the line it began on.
+    array: Option<u64>,
+    /// Newlines passed.
+    line: u64,
+    /// The line on which the piece that is being read began.
+    piece_line: u64,
+    /// The line whose pieces are being counted, and how many there were.
+    counted: (u64, u32),
+    /// One bit for each container the value has open, the innermost lowest: whether it is an object.
+    objects: u64,
+    depth: u32,
+}
+
+/// Containers inside one another that are followed. Deeper values are handed on as lines, which nobody takes either.
+const DEPTH_MAX: u32 = 64;
+
+/// What a piece is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An object at the top, or what looks like one.
+    Value,
+    /// An element of an array at the top.
+    Element,
+    /// A line that does not begin like JSON, or like an array of anything but objects.
+    Line,
+    /// A line, or the rest of one, that began like JSON or stands in an array and is none.
+    Broken,
+}
+
+/// A part of the stream, and where it stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is.
+    pub kind: Kind,
+    /// Newlines before it; for an element, before its array.
+    pub line: u64,
+    /// Pieces before it that have the same `line`.
+    pub index: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Between values at the top.
+    Top,
+    /// Behind the bracket of an array, which belongs to the piece until its first element has come.
+    Opened,
+    /// Between the elements of an array.
+    Array(Next),
+    /// In a value.
+    Inside(At),
+    /// In a line.
+    Line(Kind),
+}
+
+/// What may come between two elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    Element,
+    Separator,
+    /// Either: something was broken.
+    Either,
+}
+
+/// A place in a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum At {
+    /// A value comes.
+    Value,
+    /// A value or the end of the array comes.
+    FirstValue,
+    /// A key comes.
+    Key,
+    /// A key or the end of the object comes.
+    FirstKey,
+    /// A colon comes.
+    Colon,
+    /// A comma or an end comes.
+    Separator,
+    /// In a string, and whether it is a key.
+    String { is_key: bool },
+    /// Behind a backslash in a string.
+    Escape { is_key: bool },
+    /// In a number or a word.
+    Scalar,
+}
+
+/// What a step through a value came to.
+enum Stop {
+    /// The read is used up.
+    Starved(At),
+    /// The value ends before this place.
+    End(usize),
+    /// The byte at this place cannot stand there.
+    Broken(usize),
+}
+
+impl Values {
+    /// A stream whose pieces may have this many bytes, and `line` newlines of which have passed already.
+    pub fn new(piece_bytes_max: usize, line: u64) -> Self {
+        let (state, carry, counted) = (State::Top, Vec::new(), (line, 0));
+        Self { piece_bytes_max, state, carry, refused: false, array: None, line, piece_line: line, counted, objects: 0, depth: 0 }
+    }
+
+    /// Bytes of memory held for a piece whose end has not come yet.
+    pub fn held_bytes(&self) -> usize {
+        self.carry.capacity()
+    }
+
+    /// Takes the bytes of one read and calls `each` with a chunk, a piece's place in it and what it is.
+    pub fn feed(&mut self, read: &[u8], mut each: impl FnMut(&[u8], usize, usize, Piece)) -> Fed {
+        let before = self.line;
+        let mut at = 0;
+        let mut start = 0;
+        while at < read.len() && !self.refused {
+            match self.state {
+                State::Top | State::Array(_) => (at, start) = self.between(read, at),
+                State::Opened => (at, start) = self.opened(read, at, start),
+                State::Inside(place) => at = self.inside(read, at, &mut start, place, &mut each),
+                State::Line(kind) => {
+                    let Some(length) = memchr(b'\n', &read[at..]) else { break };
+                    at += length;
+                    self.complete(read, start, at, kind, &mut each);
+                    if self.refused {
+                        break;
+                    }
+                    self.line += 1;
+                    at += 1;
+                    start = at;
+                    self.resume();
+                }
+            }
+        }
+        if !self.refused && !matches!(self.state, State::Top | State::Array(_)) {
+            self.keep(&read[start..]);
+        }
+        let mut fed = Fed { newlines: self.line - before, skipped_bytes: 0, refused: self.refused };
+        if self.refused {
+            fed.skipped_bytes = (std::mem::take(&mut self.carry).len() + read.len() - start) as u64;
+        }
+        fed
+    }
+
+    /// Ends the stream: after a clean end a piece without its end is a broken one. Returns the bytes that are none.
+    pub fn finish(&mut self, clean: bool, mut each: impl FnMut(&[u8], usize, usize, Piece)) -> usize {
+        let bytes = self.carry.len();
+        let state = std::mem::replace(&mut self.state, State::Top);
+        let kind = match state {
+            _ if !clean || self.refused => {
+                self.carry = Vec::new();
+                return bytes;
+            }
+            State::Top | State::Array(_) => return 0,
+            State::Line(kind) => kind,
+            State::Opened => Kind::Line,
+            State::Inside(_) => Kind::Broken,
+        };
+        self.complete(&[], 0, 0, kind, &mut each);
+        0
+    }
+
+    /// Looks for the next piece; gives where to go on and where the piece begins, if there is one.
+    fn between(&mut self, read: &[u8], mut at: usize) -> (usize, usize) {
+        while at < read.len() {
+            let byte = read[at];
+            let next = match (self.state, byte) {
+                (_, b'\n') => {
+                    self.line += 1;
+                    None
+                }
+                (_, b' ' | b'\t' | b'\r') => None,
+                (State::Top, b'{') => Some(self.begin(byte)),
+                (State::Top, b'[') => Some(State::Opened),
+                (State::Top, _) => Some(State::Line(Kind::Line)),
+                (State::Array(Next::Separator | Next::Either), b',') => {
+                    self.state = State::Array(Next::Element);
+                    None
+                }
+                (State::Array(Next::Separator | Next::Either), b']') => {
+                    self.array = None;
+                    self.state = State::Top;
+                    None
+                }
+                (State::Array(Next::Element | Next::Either), _) if begins_value(byte) => Some(self.begin(byte)),
+                _ => Some(State::Line(Kind::Broken)),
+            };
+            if let Some(state) = next {
+                self.state = state;
+                self.piece_line = self.line;
+                // The first byte of a value is taken in by `begin`.
+                return (if matches!(state, State::Line(_)) { at } else { at + 1 }, at);
+            }
+            at += 1;
+        }
+        (at, at)
+    }
+
+    /// Looks for the first element of an array, which has to be an object.
+    fn opened(&mut self, read: &[u8], mut at: usize, start: usize) -> (usize, usize) {
+        while at < read.len() {
+            match read[at] {
+                b'\n' => self.line += 1,
+                b' ' | b'\t' | b'\r' => {}
+                byte @ (b'{' | b']') => {
+                    if self.is_over(read, start, at) {
+                        return (at, start);
+                    }
+                    self.carry = Vec::new();
+                    if byte == b']' {
+                        self.state = State::Top;
+                    } else {
+                        self.array = Some(self.piece_line);
+                        self.state = self.begin(byte);
+                        self.piece_line = self.line;
+                    }
+                    return (at + 1, if byte == b']' { at + 1 } else { at });
+                }
+                _ => {
+                    self.state = State::Line(Kind::Line);
+                    return (at, start);
+                }
+            }
+            at += 1;
+        }
+        (at, start)
+    }
+
+    /// Begins a value with this byte.
+    fn begin(&mut self, byte: u8) -> State {
+        (self.objects, self.depth) = (0, 0);
+        State::Inside(match byte {
+            b'{' | b'[' => self.open(byte),
+            b'"' => At::String { is_key: false },
+            _ => At::Scalar,
+        })
+    }
+
+    fn open(&mut self, byte: u8) -> At {
+        self.depth += 1;
+        self.objects = self.objects << 1 | u64::from(byte == b'{');
+        if byte == b'{' { At::FirstKey } else { At::FirstValue }
+    }
+
+    /// Goes on in a value; gives where to go on then.
+    fn inside(
+        &mut self,
+        read: &[u8],
+        at: usize,
+        start: &mut usize,
+        place: At,
+        each: &mut impl FnMut(&[u8], usize, usize, Piece),
+    ) -> usize {
+        match self.walk(read, at, place) {
+            Stop::Starved(place) => {
+                self.state = State::Inside(place);
+                read.len()
+            }
+            Stop::End(end) => {
+                let kind = if self.array.is_some() { Kind::Element } else { Kind::Value };
+                self.complete(read, *start, end, kind, each);
+                if self.refused {
+                    return end;
+                }
+                self.state = if self.array.is_some() { State::Array(Next::Separator) } else { State::Top };
+                *start = end;
+                end
+            }
+            Stop::Broken(at) => {
+                self.state = State::Line(Kind::Broken);
+                at
+            }
+        }
+    }
+
+    /// Walks through a value from here on.
+    fn walk(&mut self, read: &[u8], mut at: usize, mut place: At) -> Stop {
+        loop {
+            match place {
+                At::String { is_key } => {
+                    let Some(length) = memchr3(b'"', b'\\', b'\n', &read[at..]) else { return Stop::Starved(place) };
+                    at += length;
+                    match read[at] {
+                        b'"' => place = if is_key { At::Colon } else { At::Separator },
+                        b'\\' => place = At::Escape { is_key },
+                        _ => return Stop::Broken(at),
+                    }
+                    at += 1;
+                    if place == At::Separator && self.depth == 0 {
+                        return Stop::End(at);
+                    }
+                    continue;
+                }
+                At::Scalar => {
+                    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+                    let Some(length) = read[at..].iter().position(|byte| !is_part(byte)) else { return Stop::Starved(place) };
+                    at += length;
+                    if self.depth == 0 {
+                        return Stop::End(at);
+                    }
+                    place = At::Separator;
+                    continue;
+                }
+                _ => {}
+            }
+            let Some(&byte) = read.get(at) else { return Stop::Starved(place) };
+            place = match (place, byte) {
+                (At::Escape { .. }, b'\n') => return Stop::Broken(at),
+                (At::Escape { is_key }, _) => At::String { is_key },
+                (_, b'\n') => {
+                    self.line += 1;
+                    place
+                }
+                (_, b' ' | b'\t' | b'\r') => place,
+                (At::Value | At::FirstValue, b'{' | b'[') if self.depth < DEPTH_MAX => self.open(byte),
+                (At::Value | At::FirstValue, b'"') => At::String { is_key: false },
+                (At::Value | At::FirstValue, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => At::Scalar,
+                (At::Key | At::FirstKey, b'"') => At::String { is_key: true },
+                (At::Colon, b':') => At::Value,
+                (At::Separator, b',') if self.objects & 1 == 1 => At::Key,
+                (At::Separator, b',') => At::Value,
+                (At::Separator | At::FirstKey, b'}') if self.objects & 1 == 1 => self.close(),
+                (At::Separator | At::FirstValue, b']') if self.objects & 1 == 0 => self.close(),
+                _ => return Stop::Broken(at),
+            };
+            at += 1;
+            if self.depth == 0 && place == At::Separator {
+                return Stop::End(at);
+            }
+        }
+    }
+
+    fn close(&mut self) -> At {
+        self.depth -= 1;
+        self.objects >>= 1;
+        At::Separator
+    }
+
+    /// Where to look for the next piece behind a line.
+    fn resume(&mut self) {
+        // An array that breaks on the line it began on is over with it: lines of their own follow.
+        if self.array.is_some_and(|line| line + 1 == self.line) {
+            self.array = None;
+        }
+        self.state = if self.array.is_some() { State::Array(Next::Either) } else { State::Top };
+    }
+
+    /// Hands on the piece that ends before `read[end]`, unless it is over the limit.
+    fn complete(&mut self, read: &[u8], start: usize, end: usize, kind: Kind, each: &mut impl FnMut(&[u8], usize, usize, Piece)) {
+        if self.is_over(read, start, end) {
+            return;
+        }
+        if self.carry.is_empty() {
+            return self.hand_on(read, start, end, kind, each);
+        }
+        self.carry.extend_from_slice(&read[..end]);
+        let piece = std::mem::take(&mut self.carry);
+        self.hand_on(&piece, 0, piece.len(), kind, each);
+    }
+
+    fn hand_on(&mut self, chunk: &[u8], start: usize, end: usize, kind: Kind, each: &mut impl FnMut(&[u8], usize, usize, Piece)) {
+        if matches!(kind, Kind::Value | Kind::Element) {
+            let piece = self.numbered(kind, self.array.unwrap_or(self.piece_line));
+            return each(chunk, start, end, piece);
+        }
+        // What was thought to be a value over several lines is lines after all.
+        let mut at = start;
+        let mut line = self.piece_line;
+        loop {
+            let stop = memchr(b'\n', &chunk[at..end]).map_or(end, |length| at + length);
+            if !chunk[at..stop].trim_ascii().is_empty() {
+                let piece = self.numbered(kind, self.array.unwrap_or(line));
+                each(chunk, at, stop, piece);
+            }
+            if stop == end {
+                return;
+            }
+            at = stop + 1;
+            line += 1;
+        }
+    }
+
+    /// Counts the pieces of one line.
+    fn numbered(&mut self, kind: Kind, line: u64) -> Piece {
+        let index = if self.counted.0 == line { self.counted.1 } else { 0 };
+        self.counted = (line, index.saturating_add(1));
+        Piece { kind, line, index }
+    }
+
+    /// Keeps a part of a piece for later.
+    fn keep(&mut self, part: &[u8]) {
+        if !self.is_over(part, 0, part.len()) {
+            self.carry.extend_from_slice(part);
+        }
+    }
+
+    /// Whether the piece that goes on from `read[start]` is over the limit before `read[end]`; then the stream is refused. The
+    /// carriage return of a line end does not count.
+    fn is_over(&mut self, read: &[u8], start: usize, end: usize) -> bool {
+        let length = self.carry.len() + end - start;
+        let last = read[start..end].last().or(self.carry.last());
+        self.refused = length > self.piece_bytes_max && !(length == self.piece_bytes_max + 1 && last == Some(&b'\r'));
+        self.refused
+    }
+}
+
+fn begins_value(byte: u8) -> bool {
+    matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
+}
+
+#[cfg(test)]
+mod tests;

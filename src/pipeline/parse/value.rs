@@ -1,0 +1,32 @@
+//! The pieces of a JSON body: values that were cut out of it, and what stood in their place.
+
+use super::LineParser;
+use super::NO_OBJECT;
+use crate::batch::BatchBuilder;
+use crate::elb::trim;
+use crate::framing::values::Kind;
+use crate::framing::values::Piece;
+use crate::json::envelope::Received;
+use crate::json::envelope::Tags;
+use crate::pipeline::plan::Format;
+
+impl LineParser {
+    /// Appends what becomes of the piece `chunk[start..end]`: one document, or none.
+    pub fn piece(&mut self, chunk: &[u8], start: usize, end: usize, piece: Piece, received: Received, out: &mut BatchBuilder) {
+        self.ids.place(piece.line, piece.index);
+        let Some((from, to)) = trim(chunk, start, end) else { return };
+        let is_object = chunk[from] == b'{';
+        match piece.kind {
+            Kind::Value | Kind::Line => self.parse(chunk, from, to, Tags::NONE, received, out),
+            Kind::Element | Kind::Broken if is_object || self.format == Format::Text => {
+                self.parse(chunk, from, to, Tags::NONE, received, out);
+            }
+            Kind::Element => self.no_json(&chunk[from..to], Tags::NONE, NO_OBJECT, 0, received, out),
+            Kind::Broken => {
+                let reject = self.json.scan(chunk, from, to).err();
+                let (reason, at) = reject.map_or((NO_OBJECT, 0), |reject| (reject.reason.as_str(), reject.at));
+                self.no_json(&chunk[from..to], Tags::NONE, reason, at, received, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! One request from its head to its answer.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::header::CONTENT_ENCODING;
+use hyper::http::request::Parts;
+
+use super::Shared;
+use super::answer;
+use super::answer::Cause;
+use super::answer::Refusal;
+use super::body::Body;
+use super::kind;
+use super::named;
+use super::route::Route;
+use super::route::route;
+use super::unpack::Coding;
+use super::unpack::Step;
+use crate::peer::Peer;
+use crate::source::Asked;
+use crate::source::Feed;
+use crate::source::Opening;
+use crate::source::request::Counts;
+use crate::source::request::READ_BYTES;
+use crate::source::request::RequestIntake;
+use crate::source::request::Trouble;
+use crate::stop::Phase;
+use crate::stop::StopWatch;
+
+thread_local! {
+    /// One buffer for plain bytes per worker: between unpacking and the end of parsing nothing is awaited.
+    static PLAIN: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// What answers the requests of one connection.
+pub(super) struct Service<M> {
+    pub(super) shared: Arc<Shared<M>>,
+    pub(super) peer: Arc<Peer>,
+    pub(super) stop: StopWatch,
+}
+
+impl<M> Clone for Service<M> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), peer: self.peer.clone(), stop: self.stop.clone() }
+    }
+}
+
+/// A request that is not taken, and how much of it is stored all the same.
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    pub(super) stored: u64,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, stored: 0 }
+    }
+}
+
+impl<M, F> Service<M>
+where
+    M: Fn(&Opening<'_>) -> F + Send + Sync + 'static,
+    F: Feed,
+{
+    /// Takes a request and says what to answer.
+    pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, incoming) = request.into_parts();
+        let answered = match route(&head) {
+            Route::Events => self.events(&head, incoming).await.map(|counts| answer::accepted(counts, self.shared.durability)),
+            Route::NotAllowed => Err(Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT").into()),
+        };
+        let response = answered.unwrap_or_else(|Refused { refusal, stored }| {
+            let retry_after = refusal.cause.is_passing().then_some(1);
+            refusal.answer(stored, retry_after)
+        });
+        let ends = self.stop.phase() >= Phase::StopIntake && head.version < hyper::Version::HTTP_2;
+        if ends { answer::last(response) } else { response }
+    }
+
+    /// Takes events.
+    async fn events(&self, head: &Parts, incoming: Incoming) -> Result<Counts, Refused> {
+        let preamble = named::preamble(head)?;
+        let mut body = self.body(head, incoming)?;
+        let request = Some(Asked { preamble: preamble.as_deref(), framing: kind::framing(head) });
+        let feed = (self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request });
+        let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
+        let taken = self.take(&mut body, &mut intake).await;
+        let counts = match taken {
+            Ok(()) => intake.stored(body.last_at() + self.shared.plan.ack_timeout).await.map_err(|trouble| self.trouble(trouble)),
+            Err(refusal) => Err(refusal),
+        };
+        match counts {
+            Ok(counts) => Ok(counts),
+            Err(refusal) => Err(Refused { refusal, stored: intake.settle().await }),
+        }
+    }
+
+    /// The body of a request, as its head says it is packed.
+    pub(super) fn body(&self, head: &Parts, incoming: Incoming) -> Result<Body, Refusal> {
+        let mut codings = head.headers.get_all(CONTENT_ENCODING).iter();
+        let coding = match (codings.next(), codings.next()) {
+            (None, _) => Some(Coding::Unnamed),
+            (Some(value), None) => Coding::from_header(value.as_bytes()),
+            _ => None,
+        };
+        let unknown = || Refusal::new(Cause::UnsupportedCoding, "the body may be packed with gzip, deflate or zstd, once");
+        Body::new(incoming, coding.ok_or_else(unknown)?, self.shared.plan.limits)
+    }
+
+    /// Takes a body to its end, or as far as it goes.
+    async fn take(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, F>) -> Result<(), Refusal> {
+        loop {
+            let admitted = intake.admit().await.map_err(|trouble| self.trouble(trouble))?;
+            let room = admitted.bytes;
+            let fed = PLAIN.with_borrow_mut(|plain| match body.step(&mut plain[..room]) {
+                Ok(Step::Bytes(bytes)) => Ok(intake.feed(bytes, admitted).map(|()| Fed::Some)),
+                Ok(Step::Starved) => Ok(Ok(Fed::Starved)),
+                Ok(Step::End) => Ok(Ok(Fed::End)),
+                Err(refusal) => Err(refusal),
+            });
+            // What is complete goes on, whatever came behind it.
+            let appended = intake.append().await;
+            match fed.and_then(|fed| fed.and_then(|fed| appended.map(|()| fed)).map_err(|trouble| self.trouble(trouble))) {
+                Ok(Fed::Some) => {}
+                Ok(Fed::Starved) => {
+                    if let Err(refusal) = body.more().await {
+                        return self.broken_off(intake, refusal).await;
+                    }
+                }
+                Ok(Fed::End) => return intake.finish(true).await.map_err(|trouble| self.trouble(trouble)),
+                Err(refusal) => return self.broken_off(intake, refusal).await,
+            }
+        }
+    }
+
+    /// Gives up what has no end, counts it, and passes the refusal on.
+    async fn broken_off(&self, intake: &mut RequestIntake<'_, M, F>, refusal: Refusal) -> Result<(), Refusal> {
+        // There is one answer, and the first trouble is it.
+        let _ = intake.finish(false).await;
+        Err(refusal)
+    }
+
+    fn trouble(&self, trouble: Trouble) -> Refusal {
+        Refusal::of(trouble, self.shared.plan.line_bytes_max as u64)
+    }
+}
+
+/// What a step has given.
+enum Fed {
+    Some,
+    Starved,
+    End,
+}
