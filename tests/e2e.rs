@@ -21,6 +21,8 @@ mod delivery;
 mod figures;
 #[path = "e2e/handling.rs"]
 mod handling;
+#[path = "e2e/haproxy.rs"]
+mod haproxy;
 #[path = "e2e/letters.rs"]
 mod letters;
 #[path = "e2e/lines.rs"]

@@ -17,6 +17,8 @@ mod lines;
 mod made;
 #[path = "../fuzz/checks/opened.rs"]
 mod opened;
+#[path = "../fuzz/checks/proxy.rs"]
+mod proxy;
 #[path = "../fuzz/checks/redact.rs"]
 mod redact;
 #[path = "../fuzz/checks/segment.rs"]
@@ -83,4 +85,9 @@ fn a_segment_of_any_bytes_is_survived() {
 #[test]
 fn a_checkpoint_of_any_bytes_is_survived() {
     check("checkpoint", checkpoint::check);
+}
+
+#[test]
+fn a_proxy_header_is_the_same_however_it_comes() {
+    check("proxy", proxy::check);
 }

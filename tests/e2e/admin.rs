@@ -136,10 +136,7 @@ fn heads_that_are_too_large_or_late_hold_nothing_up() {
 /// A relay with a health listener, and where that is.
 fn with_health(setup: Setup, settings: &str) -> (Relay, SocketAddr) {
     let relay = setup.admin(&format!("health_address = \"127.0.0.1:0\"\n{settings}")).start();
-    let log = relay.log();
-    let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains("health listener")));
-    let address = said.expect("it says where").get("address").and_then(|address| address.as_str()).expect("an address");
-    let address = address.parse().expect("an address");
+    let address = relay.says_where("health listener");
     (relay, address)
 }
 

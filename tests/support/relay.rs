@@ -304,6 +304,14 @@ impl Relay {
         said.find_map(|entry| entry["address"].as_str()).expect("it listens").parse().expect("an address")
     }
 
+    /// Where one of its listeners is, as the log says it.
+    #[track_caller]
+    pub(crate) fn says_where(&self, what: &str) -> SocketAddr {
+        let log = self.log();
+        let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(what)));
+        said.and_then(|entry| entry["address"].as_str()).expect("it says where").parse().expect("an address")
+    }
+
     #[track_caller]
     pub(crate) fn sender(&self) -> Sender {
         Sender::connect(self.lines)

@@ -23,7 +23,12 @@ pub(crate) struct Sender {
 impl Sender {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens");
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens"))
+    }
+
+    /// A sender over a connection that is there already.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(WRITE_TIMEOUT)).expect("an option");
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         stream.set_nodelay(true).expect("an option");
