@@ -3,6 +3,7 @@
 //! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
+mod beats;
 mod buffer;
 mod source;
 mod tls;
@@ -19,6 +20,8 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use beats::BeatsFamilies;
+pub use beats::BeatsMetrics;
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
 pub use source::ConnectionEnd;
@@ -101,6 +104,7 @@ impl LookupMetrics {
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
     tls: TlsFamilies,
     writer: WriterMetrics,
@@ -199,12 +203,18 @@ impl Metrics {
         );
         let writer = WriterMetrics::new(&registry);
         let tls = TlsFamilies::new(&registry);
-        Self { registry, source, lookup_reloads, tls, writer, asked }
+        let beats = BeatsFamilies::new(&registry);
+        Self { registry, source, beats, lookup_reloads, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
     pub fn writer(&self) -> WriterMetrics {
         self.writer.clone()
+    }
+
+    /// What only a Beats source counts.
+    pub fn beats(&self, source: &str) -> BeatsMetrics {
+        self.beats.of(source)
     }
 
     /// The counters of something that lines are looked up in.

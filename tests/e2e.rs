@@ -7,6 +7,8 @@ mod support;
 
 #[path = "e2e/admin.rs"]
 mod admin;
+#[path = "e2e/beats.rs"]
+mod beats;
 #[path = "e2e/commands.rs"]
 mod commands;
 #[path = "e2e/confirm.rs"]
@@ -35,3 +37,11 @@ mod pressure;
 mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tls.rs"]
+mod tls;
+#[path = "e2e/tls_crowds.rs"]
+mod tls_crowds;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
+#[path = "e2e/tls_files.rs"]
+mod tls_files;

@@ -157,6 +157,9 @@ proxy_protocol = 'v2'
 proxy_from = ['10.0.0.0/8']
 [source.fields]
 Component = 'web'
+[source.tls]
+certificate = '/etc/elbow/relay.pem'
+key = '/etc/elbow/relay.key'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -197,6 +200,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" if on_disk => "[buffer] of kind \"disk\"",
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
+        "[source.tls] of elb" => "[source.tls]",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -289,6 +293,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]]" => "type = 'tcp'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
+        "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
         "[buffer] of kind \"memory\"" => return format!("[buffer]\n{setting}\n{LEAST}"),
         "[buffer] of kind \"disk\"" => return format!("{DATA_DIR}[buffer]\n{setting}\n{LEAST}"),
@@ -361,6 +366,7 @@ fn metrics() -> Metrics {
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.tls("in").loaded();
     metrics
 }
 

@@ -23,6 +23,7 @@ use crate::source::tcp::Confirm;
 
 mod handling;
 mod listener;
+mod tls;
 
 fn variables(name: &str) -> Option<String> {
     match name {

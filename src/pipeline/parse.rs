@@ -127,7 +127,7 @@ impl LineParser {
         self.ids.held_bytes()
     }
 
-    /// A parser for a file, in which no line is a preamble.
+    /// A parser for a file, or for senders that do not know it is lines they send: no line is a preamble.
     pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: Ids) -> Self {
         Self { first: false, ..Self::new(plan, look, ids) }
     }

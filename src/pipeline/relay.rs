@@ -55,6 +55,9 @@ use crate::sink::SinkState;
 use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
+use crate::source::beats::BeatsSource;
+use crate::source::beats::BeatsSourcePlan;
+use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
@@ -108,6 +111,8 @@ pub enum SourceKind {
     Tcp(TcpSourcePlan),
     /// Requests over HTTP.
     Http(HttpSourcePlan),
+    /// Events of Beats.
+    Beats(BeatsSourcePlan),
 }
 
 impl SourceKind {
@@ -116,6 +121,7 @@ impl SourceKind {
         match self {
             Self::Tcp(_) => "lines over TCP",
             Self::Http(_) => "requests over HTTP",
+            Self::Beats(_) => "events of Beats",
         }
     }
 
@@ -124,6 +130,7 @@ impl SourceKind {
         match self {
             Self::Tcp(_) => Speaks::Lines,
             Self::Http(_) => Speaks::Http,
+            Self::Beats(_) => Speaks::Beats,
         }
     }
 }
@@ -182,7 +189,7 @@ impl Relay {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
-            let (source, tls) = load_tls(source).await?;
+            let (source, tls) = listening::tls(source).await?;
             let listener = listening::source(&source.door, &mut handed, is_only).await?;
             open.push(OpenSource { plan: source, listener, look: Arc::new(look), tls });
         }
@@ -277,8 +284,11 @@ impl Relay {
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        // What a Beat sends first is an event like any other.
+        let takes_preamble = !matches!(kind, SourceKind::Beats(_));
         let make_feed = move |opening: &Opening<'_>| {
-            let mut parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
+            let new = if takes_preamble { LineParser::new } else { LineParser::offline };
+            let mut parser = new(&parse, look.for_sender(opening.peer), ids());
             let most = parse.line_bytes_max;
             if let Some(Asked { preamble, framing }) = opening.request {
                 parser.begin_request(preamble);
@@ -295,6 +305,11 @@ impl Relay {
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
             SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
+            SourceKind::Beats(plan) => {
+                let metrics = self.overview.metrics.beats(means.metrics.name());
+                let source = BeatsSource { plan, means, metrics, said: Said::default() };
+                self.source_tasks.spawn(door.run(listener, source, watch))
+            }
         };
     }
 
@@ -350,12 +365,6 @@ impl Relay {
 fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
     let connections = connections.clone();
     move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Loads the TLS of a source, where it has one.
-async fn load_tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
-    let loading = move || Ok((source.clone(), certificates::load(&source)?));
-    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
 /// Waits until the buffer's disk or that of the dead letters has failed.

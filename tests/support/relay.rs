@@ -291,6 +291,12 @@ impl Relay {
         Setup::new("[[sink]]\nname = \"out\"\ntype = \"stdout\"\n".to_owned())
     }
 
+    /// A relay with the sink `file`, which writes documents there.
+    #[allow(dead_code, reason = "only stories that write much need it")]
+    pub(crate) fn to_file(path: &Path) -> Setup {
+        Setup::new(format!("[[sink]]\nname = \"file\"\ntype = \"file\"\npath = \"{}\"\n", path.display()))
+    }
+
     /// A relay with the sink `logstash`, which sends there.
     pub(crate) fn to(address: SocketAddr) -> Setup {
         Setup::new(logstash_sink("logstash", address))
@@ -400,6 +406,11 @@ impl Relay {
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP, so that it looks at its files.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Sends SIGKILL, so that the kernel ends what is open.

@@ -1,12 +1,16 @@
-//! Listening for connections: on sockets that were handed over, and on addresses.
+//! Listening for connections: on sockets that were handed over, and on addresses; and the TLS spoken there.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
+use super::SourcePlan;
 use crate::net::handed::Handed;
 use crate::net::listen::adopt;
 use crate::net::listen::listen;
+use crate::net::tls::ServerTls;
+use crate::pipeline::certificates;
 use crate::pipeline::start_error::StartError;
 use crate::source::door::DoorPlan;
 
@@ -16,6 +20,12 @@ pub(super) async fn source(door: &DoorPlan, handed: &mut Handed, is_only: bool) 
         Some(socket) => adopt(socket).map_err(|source| StartError::Adopt { name: door.name.clone(), source }),
         None => open(&format!("source {}", door.name), &door.address, door.shares_port).await,
     }
+}
+
+/// Loads the TLS of a source, where it has one.
+pub(super) async fn tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
+    let loading = move || Ok((source.clone(), certificates::load(&source)?));
+    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
 /// Makes sure that every socket that was handed over is somebody's.
