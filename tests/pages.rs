@@ -147,6 +147,9 @@ fn tables(page: &str, columns: usize) -> BTreeMap<String, Vec<Vec<String>>> {
 
 /// Every kind of source, sink and lookup with only what it must have, and what has no default.
 const LEAST: &str = "
+[admin]
+health_address = '0.0.0.0:9601'
+health_proxy_from = ['10.0.0.0/8']
 [[source]]
 name = 'elb'
 type = 'tcp'

@@ -19,6 +19,8 @@ mod lumberjack;
 mod made;
 #[path = "../fuzz/checks/opened.rs"]
 mod opened;
+#[path = "../fuzz/checks/proxy.rs"]
+mod proxy;
 #[path = "../fuzz/checks/redact.rs"]
 mod redact;
 #[path = "../fuzz/checks/segment.rs"]
@@ -97,4 +99,9 @@ fn json_falls_into_the_same_values_however_it_comes() {
 #[test]
 fn a_stream_of_a_beat_becomes_the_same_however_it_is_cut() {
     check("lumberjack", lumberjack::check);
+}
+
+#[test]
+fn a_proxy_header_is_the_same_however_it_comes() {
+    check("proxy", proxy::check);
 }
