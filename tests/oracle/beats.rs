@@ -64,13 +64,13 @@ const BEATS: &[Mode] = &[Mode::Beats, Mode::Beats, Mode::Beats, Mode::Close, Mod
 
 #[test]
 fn what_is_acked_to_beats_survives_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL, Beats"), 5, BEATS);
+    killed_again_and_again(Oracle::new("SIGKILL, Beats"), BEATS, 5);
 }
 
 #[test]
 #[ignore = "some minutes: 300 kills"]
 fn long_what_is_acked_to_beats_survives_300_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL, Beats"), 300, BEATS);
+    killed_again_and_again(Oracle::new("SIGKILL, Beats"), BEATS, 300);
 }
 
 #[test]
