@@ -3,7 +3,9 @@
 //! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
+mod beats;
 mod buffer;
+mod http;
 mod source;
 mod tenant;
 mod tls;
@@ -20,8 +22,12 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use beats::BeatsFamilies;
+pub use beats::BeatsMetrics;
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
+use http::HttpFamilies;
+pub use http::HttpMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
@@ -107,6 +113,8 @@ impl LookupMetrics {
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    http: HttpFamilies,
+    beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
     tenant_reloads: IntCounterVec,
     tenant: TenantFamilies,
@@ -213,13 +221,20 @@ impl Metrics {
         );
         let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
+        let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
-        Self { registry, source, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
+        let beats = BeatsFamilies::new(&registry);
+        Self { registry, source, http, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
     pub fn writer(&self) -> WriterMetrics {
         self.writer.clone()
+    }
+
+    /// What only a Beats source counts.
+    pub fn beats(&self, source: &str) -> BeatsMetrics {
+        self.beats.of(source)
     }
 
     /// The counters of something that lines are looked up in.
@@ -237,6 +252,11 @@ impl Metrics {
     pub fn tenant_reloads(&self) -> LookupMetrics {
         let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source that takes requests over HTTP.
+    pub fn http(&self, source: &str) -> HttpMetrics {
+        self.http.of(source)
     }
 
     /// What is counted of the TLS of a source that has it.

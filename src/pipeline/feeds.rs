@@ -30,7 +30,10 @@ impl Feeds {
     pub(super) fn open(&self, opening: &Opening<'_>, ids: Ids) -> LineFeed {
         let &Opening { peer, tenant, visit, refuses_long_lines, request } = opening;
         let look = self.looks.of(tenant).for_sender(peer);
-        let mut parser = LineParser::new(&self.parse, look, ids).of_tenant(tenant.name());
+        // Where nothing can be said of the lines before them, the first is an event like any other.
+        let says = request.is_some() || visit.is_some();
+        let parser = if says { LineParser::new(&self.parse, look, ids) } else { LineParser::offline(&self.parse, look, ids) };
+        let mut parser = parser.of_tenant(tenant.name());
         if let Some(Asked { preamble, .. }) = request {
             parser.begin_request(preamble);
         }

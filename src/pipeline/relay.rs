@@ -54,6 +54,9 @@ use crate::sink::SinkPlan;
 use crate::sink::SinkState;
 use crate::source::Means;
 use crate::source::Opening;
+use crate::source::beats::BeatsSource;
+use crate::source::beats::BeatsSourcePlan;
+use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
@@ -108,14 +111,23 @@ pub enum SourceKind {
     Tcp(TcpSourcePlan),
     /// Requests over HTTP.
     Http(HttpSourcePlan),
+    /// Events of Beats.
+    Beats(BeatsSourcePlan),
 }
+
+/// What a source of lines takes.
+pub const TAKES_LINES: &str = "lines over TCP";
+
+/// What a source of requests takes.
+pub const TAKES_REQUESTS: &str = "requests over HTTP";
 
 impl SourceKind {
     /// What it takes, in words.
     pub const fn takes(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "lines over TCP",
-            Self::Http(_) => "requests over HTTP",
+            Self::Tcp(_) => TAKES_LINES,
+            Self::Http(_) => TAKES_REQUESTS,
+            Self::Beats(_) => "events of Beats",
         }
     }
 
@@ -124,6 +136,7 @@ impl SourceKind {
         match self {
             Self::Tcp(_) => Speaks::Lines,
             Self::Http(_) => Speaks::Http,
+            Self::Beats(_) => Speaks::Beats,
         }
     }
 }
@@ -283,7 +296,15 @@ impl Relay {
         let (door, watch) = (Door::new(door, metrics, lock, tenants), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
-            SourceKind::Http(plan) => self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means), watch)),
+            SourceKind::Http(plan) => {
+                let metrics = self.overview.metrics.http(means.metrics.name());
+                self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means, metrics), watch))
+            }
+            SourceKind::Beats(plan) => {
+                let metrics = self.overview.metrics.beats(means.metrics.name());
+                let source = BeatsSource { plan, means, metrics, said: Said::default() };
+                self.source_tasks.spawn(door.run(listener, source, watch))
+            }
         };
     }
 

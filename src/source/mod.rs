@@ -3,6 +3,8 @@
 //!
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
+mod allowance;
+pub mod beats;
 pub mod door;
 pub mod handshake;
 pub mod http;

@@ -3,7 +3,6 @@
 //! It has no opinion about lines. Back-pressure is a socket that is not read.
 
 mod acks;
-mod allowance;
 mod confirm;
 mod connection;
 mod first_bytes;

@@ -17,7 +17,6 @@ use tokio::time::timeout;
 
 use super::Confirm;
 use super::TcpSource;
-use super::allowance::Allowance;
 use super::confirm::Confirming;
 use super::first_bytes::FirstBytes;
 use super::read_ahead::ReadAhead;
@@ -30,12 +29,11 @@ use crate::metrics::ConnectionEnd;
 use crate::net::stream::Stream;
 use crate::source::Feed;
 use crate::source::Passed;
+use crate::source::allowance::Allowance;
+use crate::source::allowance::READ_BYTES;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
 use crate::tenant::Visit;
-
-/// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
-pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
@@ -225,7 +223,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 return Some(self.finish(false, ConnectionEnd::Stopped, stop).await);
             };
             let read = self.read(&mut permit);
-            let fits = self.allowance.hold(self.feed.held_bytes(), permit);
+            let fits = self.allowance.hold(self.feed.held_bytes(), 0, permit);
             self.append().await;
             let (clean, end) = match read {
                 _ if self.confirming.has_failed() => (false, ConnectionEnd::NotStored),

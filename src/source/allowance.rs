@@ -1,12 +1,14 @@
 //! What a connection may take in: when its tenant may have more, how much memory one read is worth, and what an unfinished line
 //! holds. It reads nothing.
 
-use super::connection::READ_BYTES;
+use super::Feed;
+use super::Passed;
 use crate::intake::IntakePermit;
-use crate::source::Feed;
-use crate::source::Passed;
 use crate::tenant::TenantRef;
 use crate::tenant::Visit;
+
+/// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
+pub(super) const READ_BYTES: usize = 64 * 1024;
 
 /// Fewest bytes read at once, whatever they may become: some lines, so that a connection of one line takes one read.
 const READ_BYTES_MIN: usize = 4096;
@@ -76,17 +78,17 @@ impl Allowance {
         self.tenant.took(bytes as u64, passed.accepted + passed.rejected);
     }
 
-    /// Keeps of the permit what an unfinished line of so many bytes needs, and gives the rest back; `false`: there is no
-    /// memory for it.
-    pub(super) fn hold(&mut self, bytes: usize, mut permit: IntakePermit) -> bool {
-        let bytes = bytes as u64;
+    /// Keeps of the permit what an unfinished line of so many bytes needs, and what stands beside it in memory, and gives the
+    /// rest back; `false`: there is no memory for such a line.
+    pub(super) fn hold(&mut self, line_bytes: usize, beside_bytes: usize, mut permit: IntakePermit) -> bool {
+        let (line_bytes, all) = (line_bytes as u64, (line_bytes + beside_bytes) as u64);
         self.held = None;
         self.held_large = None;
-        if bytes > 0 {
-            self.held = Some(permit.split(bytes));
+        if all > 0 {
+            self.held = Some(permit.split(all));
         }
-        if bytes > SMALL_LINE_BYTES {
-            self.held_large = self.tenant.unfinished().try_admit(bytes);
+        if line_bytes > SMALL_LINE_BYTES {
+            self.held_large = self.tenant.unfinished().try_admit(line_bytes);
             return self.held_large.is_some();
         }
         true
