@@ -26,6 +26,8 @@ pub enum Cause {
     BadParameter,
     /// The body's coding is damaged, or stops in the middle.
     BadCoding,
+    /// The body is not what its protocol has there.
+    BadBody,
     /// The body came to an end before it was complete.
     Truncated,
     /// Only some methods are for anything here.
@@ -58,10 +60,11 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::BadFraming,
         Self::BadParameter,
         Self::BadCoding,
+        Self::BadBody,
         Self::Truncated,
         Self::MethodNotAllowed,
         Self::HeadTimeout,
@@ -84,6 +87,7 @@ impl Cause {
             Self::BadFraming => "bad_framing",
             Self::BadParameter => "bad_parameter",
             Self::BadCoding => "bad_coding",
+            Self::BadBody => "bad_body",
             Self::Truncated => "truncated",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HeadTimeout => "head_timeout",
@@ -104,7 +108,7 @@ impl Cause {
     /// The status it is answered with.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadFraming | Self::BadParameter | Self::BadCoding | Self::Truncated => StatusCode::BAD_REQUEST,
+            Self::BadFraming | Self::BadParameter | Self::BadCoding | Self::BadBody | Self::Truncated => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge | Self::UnpackedTooLarge | Self::LineTooLong => StatusCode::PAYLOAD_TOO_LARGE,
@@ -202,7 +206,7 @@ pub fn accepted(counts: Counts, durability: &str) -> Response<Full<Bytes>> {
 }
 
 /// The same answer as the last one of its connection.
-pub fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+pub fn last<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
