@@ -3,6 +3,7 @@
 //! Counters of the intake are held as children and added to once per read. Figures that their owner keeps anyway (buffer,
 //! budget, sinks) are copied when somebody asks. It decides nothing.
 
+mod beats;
 mod buffer;
 mod http;
 mod source;
@@ -20,6 +21,8 @@ use prometheus::Opts;
 use prometheus::Registry;
 use prometheus::TextEncoder;
 
+use beats::BeatsFamilies;
+pub use beats::BeatsMetrics;
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
 use http::HttpFamilies;
@@ -105,6 +108,7 @@ pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
     http: HttpFamilies,
+    beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
     tls: TlsFamilies,
     writer: WriterMetrics,
@@ -204,12 +208,18 @@ impl Metrics {
         let writer = WriterMetrics::new(&registry);
         let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
-        Self { registry, source, http, lookup_reloads, tls, writer, asked }
+        let beats = BeatsFamilies::new(&registry);
+        Self { registry, source, http, beats, lookup_reloads, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
     pub fn writer(&self) -> WriterMetrics {
         self.writer.clone()
+    }
+
+    /// What only a Beats source counts.
+    pub fn beats(&self, source: &str) -> BeatsMetrics {
+        self.beats.of(source)
     }
 
     /// The counters of something that lines are looked up in.

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "e2e/beats.rs"]
+mod beats;
 #[path = "e2e/commands.rs"]
 mod commands;
 #[path = "e2e/confirm.rs"]
@@ -19,6 +21,12 @@ mod delivery;
 mod figures;
 #[path = "e2e/handling.rs"]
 mod handling;
+#[path = "e2e/http.rs"]
+mod http;
+#[path = "e2e/http_faults.rs"]
+mod http_faults;
+#[path = "e2e/http_limits.rs"]
+mod http_limits;
 #[path = "e2e/letters.rs"]
 mod letters;
 #[path = "e2e/lines.rs"]
@@ -29,3 +37,11 @@ mod pressure;
 mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tls.rs"]
+mod tls;
+#[path = "e2e/tls_crowds.rs"]
+mod tls_crowds;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
+#[path = "e2e/tls_files.rs"]
+mod tls_files;

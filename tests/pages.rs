@@ -19,6 +19,7 @@ use elbow::metrics::Figures;
 use elbow::metrics::Metrics;
 use elbow::metrics::SinkFigures;
 use elbow::redact;
+use elbow::source::http::answer::Cause;
 use elbow::tally::Tally;
 
 fn page(path: &str) -> String {
@@ -154,6 +155,13 @@ proxy_protocol = 'v2'
 proxy_from = ['10.0.0.0/8']
 [source.fields]
 Component = 'web'
+[source.tls]
+certificate = '/etc/elbow/relay.pem'
+key = '/etc/elbow/relay.key'
+[[source]]
+name = 'web'
+type = 'http'
+address = '0.0.0.0:8080'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -194,6 +202,8 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" if on_disk => "[buffer] of kind \"disk\"",
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
+        "[source.tls] of elb" => "[source.tls]",
+        "[[source]] web" => "[[source]] of type \"http\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -284,8 +294,10 @@ fn the_configuration_page_gives_the_ranges_that_are_enforced() {
 fn with_setting(heading: &str, setting: &str) -> String {
     let type_line = match heading {
         "[[source]]" => "type = 'tcp'",
+        "[[source]] of type \"http\"" => "type = 'http'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
+        "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
         "[[rule]]" => return LEAST.replace("keep_one_in = 100", setting),
         "[buffer] of kind \"memory\"" => return format!("[buffer]\n{setting}\n{LEAST}"),
         "[buffer] of kind \"disk\"" => return format!("{DATA_DIR}[buffer]\n{setting}\n{LEAST}"),
@@ -353,11 +365,13 @@ fn the_examples_of_the_configuration_page_are_good() {
 fn metrics() -> Metrics {
     let metrics = Metrics::new();
     let source = metrics.source("in", &["name".to_owned()]);
+    let _requests = metrics.http("in");
     source.connected();
     let mut tally = Tally::default();
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
+    metrics.tls("in").loaded();
     metrics
 }
 
@@ -381,7 +395,9 @@ fn the_metrics_page_lists_every_metric() {
 
 /// The labels of a family, in alphabetical order.
 fn labels(text: &str, name: &str) -> Vec<String> {
-    let mut samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    // A histogram's samples have names of their own, of which this one has no bounds.
+    let mut samples =
+        text.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.strip_prefix("_sum").unwrap_or(rest));
     let sample = samples.find(|rest| rest.starts_with(['{', ' '])).unwrap_or_default();
     let Some((inside, _)) = sample.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { return Vec::new() };
     inside.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label.to_owned()).collect()
@@ -396,4 +412,60 @@ fn the_metrics_page_lists_every_value_of_a_label() {
             assert!(page.contains(&format!("`{value}`")), "{label}=\"{value}\" is not in docs/metrics.md");
         }
     }
+}
+
+/// The description of the HTTP source for machines.
+fn openapi() -> serde_json::Value {
+    serde_json::from_str(&page("docs/openapi.json")).expect("JSON")
+}
+
+#[test]
+fn the_pages_on_http_list_every_cause_with_its_status() {
+    let real: BTreeMap<String, String> =
+        Cause::ALL.iter().map(|cause| (cause.label().to_owned(), cause.status().as_u16().to_string())).collect();
+    let page = page("docs/http.md");
+    let rows = rows_behind(&page, "| status | cause | what to do |");
+    let told: BTreeMap<String, String> =
+        rows.iter().map(|row| (row[1].trim_matches('`').to_owned(), row[0].to_owned())).collect();
+    assert_eq!(told, real, "docs/http.md on the left, the program on the right");
+    let openapi = openapi();
+    let responses = openapi["components"]["responses"].as_object().expect("responses");
+    let mut told = BTreeMap::new();
+    for (status, response) in responses.iter().filter(|(status, _)| *status != "200") {
+        let own = &response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
+        assert_eq!(own["status"]["const"].to_string(), *status);
+        for cause in own["cause"]["enum"].as_array().expect("causes") {
+            told.insert(cause.as_str().expect("a word").to_owned(), status.clone());
+        }
+        assert_eq!(response["headers"]["Retry-After"].is_object(), matches!(status.as_str(), "429" | "503"), "{status}");
+    }
+    assert_eq!(told, real, "docs/openapi.json on the left, the program on the right");
+}
+
+#[test]
+fn the_description_for_machines_holds_together() {
+    let openapi = openapi();
+    assert_eq!(openapi["openapi"], "3.1.0");
+    let text = page("docs/openapi.json");
+    for reference in text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(openapi.pointer(reference).is_some(), "{reference} leads nowhere");
+    }
+    let statuses: Vec<&String> = openapi["components"]["responses"].as_object().expect("responses").keys().collect();
+    for method in ["post", "put"] {
+        let operation = &openapi["paths"]["/{path}"][method];
+        assert_eq!(operation["responses"].as_object().expect("responses").keys().collect::<Vec<_>>(), statuses, "{method}");
+    }
+    let page = page("docs/http.md");
+    let mut told = Vec::new();
+    for row in rows_behind(&page, "| header | parameter | meaning |") {
+        told.extend([row[0], row[1]].map(|name| name.trim_matches('`').to_owned()));
+    }
+    let mut real = Vec::new();
+    for parameter in openapi["components"]["parameters"].as_object().expect("parameters").values() {
+        real.push(parameter["name"].as_str().expect("a name").to_owned());
+    }
+    real.retain(|name| name != "Content-Encoding");
+    told.sort();
+    real.sort();
+    assert_eq!(told, real, "docs/http.md on the left, docs/openapi.json on the right");
 }

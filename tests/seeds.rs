@@ -25,6 +25,8 @@ mod segment;
 mod tokens;
 #[path = "support/tree.rs"]
 mod tree;
+#[path = "../fuzz/checks/values.rs"]
+mod values;
 
 use std::fs;
 use std::path::Path;
@@ -83,4 +85,9 @@ fn a_segment_of_any_bytes_is_survived() {
 #[test]
 fn a_checkpoint_of_any_bytes_is_survived() {
     check("checkpoint", checkpoint::check);
+}
+
+#[test]
+fn json_falls_into_the_same_values_however_it_comes() {
+    check("values", values::check);
 }

@@ -27,6 +27,8 @@ use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
+use crate::pipeline::relay::TAKES_LINES;
+use crate::pipeline::relay::TAKES_REQUESTS;
 use crate::pipeline::start_error::StartError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
@@ -186,19 +188,27 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }
-    let Some((_, lines, _)) = relay.sources.first().filter(|_| is_first_try) else { return };
-    let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
+    if !is_first_try {
+        return;
+    }
+    let taken: Vec<String> = relay.sources.iter().map(|(_, address, takes)| format!("{takes} on {address}")).collect();
+    let mut text = format!("\nelbow {} takes {}", env!("CARGO_PKG_VERSION"), taken.join(", "));
     for sink in sinks {
         text += &format!(" and writes documents to {}", destination(sink));
     }
     if let Some(admin) = relay.admin {
         text += &format!("\nmetrics, health and readiness: http://{admin}/");
     }
-    text += &format!(
-        "\n\nTry it from another terminal: start this, paste the line below it, press Enter.\n\n  nc {} {}\n\n{SAMPLE_LINE}\n\n",
-        lines.ip(),
-        lines.port()
-    );
+    if let Some((_, lines, _)) = relay.sources.iter().find(|(_, _, takes)| *takes == TAKES_LINES) {
+        text += &format!(
+            "\n\nTry it from another terminal: start this, paste the line below it, press Enter.\n\n  nc {} {}\n\n{SAMPLE_LINE}\n\n",
+            lines.ip(),
+            lines.port()
+        );
+    }
+    if let Some((_, requests, _)) = relay.sources.iter().find(|(_, _, takes)| *takes == TAKES_REQUESTS) {
+        text += &format!("Over HTTP the answer says what is stored:\n\n  curl --data 'a line' http://{requests}/\n\n");
+    }
     text += &match buffer {
         BufferPlan::Memory(_) => {
             "Stop with Ctrl-C. Events wait in memory only and are lost when the process is killed.\n".to_owned()

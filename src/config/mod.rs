@@ -58,9 +58,30 @@ pub struct Text<'t> {
     pub built_in: bool,
 }
 
-/// What the relay does when nobody tells it anything: one source, one sink, all on this machine.
+/// What the relay does when nobody tells it anything: one source of each kind, one sink, all on this machine.
 pub const BUILT_IN: Text<'static> = Text {
     name: "the built-in defaults",
+    text: "\
+[[source]]
+name = \"tcp\"
+type = \"tcp\"
+address = \"127.0.0.1:5000\"
+
+[[source]]
+name = \"http\"
+type = \"http\"
+address = \"127.0.0.1:8080\"
+
+[[sink]]
+name = \"stdout\"
+type = \"stdout\"
+",
+    built_in: true,
+};
+
+/// The same for whoever says where to listen, which is one address.
+const BUILT_IN_FOR_LINES: Text<'static> = Text {
+    name: BUILT_IN.name,
     text: "\
 [[source]]
 name = \"tcp\"
@@ -73,6 +94,11 @@ type = \"stdout\"
 ",
     built_in: true,
 };
+
+/// The text that stands where nobody has written one, beside these flags and variables.
+pub fn built_in(overrides: &Overrides) -> Text<'static> {
+    if overrides.listen.is_some() { BUILT_IN_FOR_LINES } else { BUILT_IN }
+}
 
 /// Decides the whole configuration.
 ///

@@ -31,11 +31,13 @@ use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
+use crate::source::beats::BeatsSourcePlan;
 use crate::source::door::DoorPlan;
 use crate::source::http::HttpSourcePlan;
 use crate::source::http::body::BodyLimits;
 use crate::source::tcp::Confirm;
 use crate::source::tcp::TcpSourcePlan;
+use crate::wire::lumberjack::Limits;
 
 /// Reads all sources; complains when there is none. Gives their plans, and their names as they were written.
 pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> (Vec<SourcePlan>, Vec<String>) {
@@ -95,7 +97,7 @@ fn decide_one<'t>(
     let name = name.unwrap_or_default();
     source.desk().report.retitle(format!("[[source]] {name}"));
     let kind = source.required("type", "\"tcp\"")?;
-    let kinds = Words { now: &[("tcp", Kind::Tcp), ("http", Kind::Http)], later: &["beats"] };
+    let kinds = Words { now: &[("tcp", Kind::Tcp), ("http", Kind::Http), ("beats", Kind::Beats)], later: &[] };
     let kind = source.choose("type", &kind, &kinds)?;
     let plan = decide_plan(&mut source, kind, name, overrides, shared);
     source.finish();
@@ -107,6 +109,7 @@ fn decide_one<'t>(
 enum Kind {
     Tcp,
     Http,
+    Beats,
 }
 
 fn decide_plan(
@@ -121,11 +124,13 @@ fn decide_plan(
         check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
+    let confirm = matches!(kind, Kind::Tcp).then(|| decide_confirm(source));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let kind = match kind {
-        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: decide_confirm(source), idle_timeout }),
+        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: confirm.unwrap_or_default(), idle_timeout }),
         Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
+        Kind::Beats => SourceKind::Beats(decide_beats(source, &parse, idle_timeout)),
     };
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
@@ -144,6 +149,17 @@ fn decide_plan(
         kind,
         parse: ParsePlan { fields, ..parse },
     })
+}
+
+fn decide_beats(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> BeatsSourcePlan {
+    let window_events_max = source.integer("max_window_events", 1..=1_000_000, 65_536);
+    let inflated_bytes_max = source.size("max_inflated_bytes", INFLATED_BYTES, 128 << 20, Origin::Default);
+    let limits = Limits {
+        window_events_max,
+        event_bytes_max: u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX),
+        inflated_bytes_max,
+    };
+    BeatsSourcePlan { limits, idle_timeout }
 }
 
 fn decide_confirm(source: &mut Reader<'_, '_>) -> Confirm {
@@ -229,6 +245,9 @@ fn warn_of_placeholders(source: &mut Reader<'_, '_>, name: &str, schema: Schema,
 }
 
 const LINE_BYTES: RangeInclusive<u64> = 1 << 10..=16 << 20;
+
+/// A window of Beats is some megabytes at the most; what a frame becomes is never in memory as a whole.
+const INFLATED_BYTES: RangeInclusive<u64> = 1 << 20..=16 << 30;
 
 /// A body may be anything from a line to what a day's log object has.
 const BODY_BYTES: RangeInclusive<u64> = 1 << 10..=1 << 40;

@@ -22,6 +22,9 @@ pub fn decide_tls(source: &mut Reader<'_, '_>, name: &str) -> Option<TlsPlan> {
     let certificate = decide_path(&mut tls, "certificate", Some("\"/etc/elbow/relay.pem\""));
     let key = decide_path(&mut tls, "key", Some("\"/etc/elbow/relay.key\""));
     let client_ca = decide_path(&mut tls, "client_ca", None);
+    if !tls.has("client_ca") {
+        tls.record("client_ca", "none", Origin::Default);
+    }
     let client_auth = decide_client_auth(&mut tls);
     let client_names = decide_names(&mut tls, client_auth);
     let handshake_timeout = tls.duration("handshake_timeout", HANDSHAKE, Duration::from_secs(10));

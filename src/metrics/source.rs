@@ -31,6 +31,8 @@ pub enum ConnectionEnd {
     UnexpectedTls,
     /// A line was over the limit, on a connection whose sender is told what was taken.
     LineTooLong,
+    /// The sender did not keep to the protocol, or went over a limit of it.
+    Protocol,
     /// Its events are not stored, or nobody knows: the buffer has failed, is closed, or has not answered in time.
     NotStored,
     /// The relay stopped, and the sender had not closed it by the deadline.
@@ -41,7 +43,7 @@ pub enum ConnectionEnd {
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Closed,
         Self::Reset,
         Self::Idle,
@@ -50,6 +52,7 @@ impl ConnectionEnd {
         Self::Handshake,
         Self::UnexpectedTls,
         Self::LineTooLong,
+        Self::Protocol,
         Self::NotStored,
         Self::Stopped,
         Self::Panicked,
@@ -66,6 +69,7 @@ impl ConnectionEnd {
             Self::Handshake => "tls_handshake",
             Self::UnexpectedTls => "unexpected_tls",
             Self::LineTooLong => "line_too_long",
+            Self::Protocol => "protocol",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
             Self::Panicked => "panicked",

@@ -4,6 +4,7 @@
 //! silent costs none. It shakes no hands and decides about no certificate.
 
 use std::io;
+use std::io::Read;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
@@ -33,12 +34,21 @@ pub struct Secured {
 }
 
 impl Secured {
-    /// Reads what there is into what is free, without counting a break as an end.
+    /// Reads what there is, and what breaks the connection only after what came whole before it.
     fn poll_read(&mut self, context: &mut Context<'_>, read: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.broken.take() {
-            return Poll::Ready(Err(error));
+        if self.broken.is_none() {
+            match Pin::new(&mut self.tls).poll_read(context, read) {
+                Poll::Ready(Err(error)) => self.broken = Some(error),
+                other => return other,
+            }
         }
-        Pin::new(&mut self.tls).poll_read(context, read)
+        // Where there is nothing, it says so by an error of its own.
+        let whole = self.tls.get_mut().1.reader().read(read.initialize_unfilled()).unwrap_or(0);
+        read.advance(whole);
+        match self.broken.take_if(|_| whole == 0) {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     /// Reads until nothing is left, without waking anybody: whoever waits polls readiness next.

@@ -4,7 +4,7 @@
 //! nothing and counts into a [`Tally`] that its caller empties once per read.
 
 mod again;
-mod value;
+mod request;
 
 use std::sync::Arc;
 
@@ -112,22 +112,7 @@ impl LineParser {
         }
     }
 
-    /// From here on the lines are those of one request, which has said beforehand what a connection says in its first line.
-    pub fn begin_request(&mut self, preamble: Option<&[u8]>) {
-        self.first = false;
-        self.ids.tell_copies_apart();
-        if let Some(line) = preamble {
-            let taken = self.preamble(line);
-            debug_assert!(taken, "it was made to be one");
-        }
-    }
-
-    /// Bytes of memory held for what has been seen of a request.
-    pub fn remembered_bytes(&self) -> usize {
-        self.ids.held_bytes()
-    }
-
-    /// A parser for a file, in which no line is a preamble.
+    /// A parser for a file, or for senders that do not know it is lines they send: no line is a preamble.
     pub fn offline(plan: &ParsePlan, look: Arc<Look>, ids: Ids) -> Self {
         Self { first: false, ..Self::new(plan, look, ids) }
     }

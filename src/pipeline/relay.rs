@@ -53,6 +53,9 @@ use crate::sink::SinkState;
 use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
+use crate::source::beats::BeatsSource;
+use crate::source::beats::BeatsSourcePlan;
+use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
@@ -104,14 +107,23 @@ pub enum SourceKind {
     Tcp(TcpSourcePlan),
     /// Requests over HTTP.
     Http(HttpSourcePlan),
+    /// Events of Beats.
+    Beats(BeatsSourcePlan),
 }
+
+/// What a source of lines takes.
+pub const TAKES_LINES: &str = "lines over TCP";
+
+/// What a source of requests takes.
+pub const TAKES_REQUESTS: &str = "requests over HTTP";
 
 impl SourceKind {
     /// What it takes, in words.
     pub const fn takes(&self) -> &'static str {
         match self {
-            Self::Tcp(_) => "lines over TCP",
-            Self::Http(_) => "requests over HTTP",
+            Self::Tcp(_) => TAKES_LINES,
+            Self::Http(_) => TAKES_REQUESTS,
+            Self::Beats(_) => "events of Beats",
         }
     }
 
@@ -120,6 +132,7 @@ impl SourceKind {
         match self {
             Self::Tcp(_) => Speaks::Lines,
             Self::Http(_) => Speaks::Http,
+            Self::Beats(_) => Speaks::Beats,
         }
     }
 }
@@ -259,8 +272,11 @@ impl Relay {
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
         let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
+        // What a Beat sends first is an event like any other.
+        let takes_preamble = !matches!(kind, SourceKind::Beats(_));
         let make_feed = move |opening: &Opening<'_>| {
-            let mut parser = LineParser::new(&parse, look.for_sender(opening.peer), ids());
+            let new = if takes_preamble { LineParser::new } else { LineParser::offline };
+            let mut parser = new(&parse, look.for_sender(opening.peer), ids());
             let most = parse.line_bytes_max;
             if let Some(Asked { preamble, framing }) = opening.request {
                 parser.begin_request(preamble);
@@ -273,12 +289,16 @@ impl Relay {
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
         let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
-        let http = self.overview.metrics.http(&door.name);
         let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
             SourceKind::Http(plan) => {
-                let source = HttpSource::new(plan, means, http);
+                let metrics = self.overview.metrics.http(means.metrics.name());
+                self.source_tasks.spawn(door.run(listener, HttpSource::new(plan, means, metrics), watch))
+            }
+            SourceKind::Beats(plan) => {
+                let metrics = self.overview.metrics.beats(means.metrics.name());
+                let source = BeatsSource { plan, means, metrics, said: Said::default() };
                 self.source_tasks.spawn(door.run(listener, source, watch))
             }
         };

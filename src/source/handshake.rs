@@ -88,7 +88,9 @@ fn remedy(how: Handshake) -> &'static str {
         Handshake::NotYetValid => "; wait, or set the clock of this machine or of the one that signs",
         Handshake::WrongUsage => "; the sender's certificate needs the extended key usage clientAuth",
         Handshake::NameNotAllowed => "; no name in the sender's certificate is among client_names",
-        Handshake::NotTls => "; the sender, or a scanner, speaks something else to this port",
+        Handshake::NotTls => {
+            "; the sender, or a scanner, speaks something else to this port, or a load balancer sends a PROXY header first"
+        }
         Handshake::ProtocolVersion => "; the sender has to speak TLS 1.2 or 1.3",
         Handshake::RefusedByPeer => "; most often the sender does not trust the authority that signed the relay's certificate",
         Handshake::Timeout => "; the sender says nothing, or a load balancer in front speaks first and waits",

@@ -3,6 +3,7 @@
 //!
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
+pub mod beats;
 pub mod door;
 pub mod handshake;
 pub mod http;

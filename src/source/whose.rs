@@ -40,10 +40,14 @@ pub(super) async fn peer(
     stop: &StopWatch,
 ) -> Result<Peer, ConnectionEnd> {
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
-    let deadline = Instant::now() + plan.idle_timeout;
-    let found = match &plan.proxy {
-        Some(proxy) => by_header(stream, from, proxy, deadline, stop.clone()).await,
-        None => without_header(stream, from, deadline, stop.clone()).await,
+    // Whoever speaks TLS begins at once.
+    let patience = plan.tls.as_ref().map_or(plan.idle_timeout, |tls| plan.idle_timeout.min(tls.handshake_timeout));
+    let deadline = Instant::now() + patience;
+    let found = match (&plan.proxy, &plan.tls) {
+        (Some(proxy), _) => by_header(stream, from, proxy, deadline, stop.clone()).await,
+        // A header becomes no event there: it is no TLS, and refused as that by its deadline.
+        (None, Some(_)) => Ok(Peer::at(from)),
+        (None, None) => without_header(stream, from, deadline, stop.clone()).await,
     };
     found.map_err(|missed| match missed {
         Missed::Refused(refusal) => {

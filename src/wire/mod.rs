@@ -1,4 +1,5 @@
-//! What sinks speak, and what proxies say before senders do, as machines without sockets or clocks.
+//! What senders, sinks and the proxies between speak, as machines without sockets or clocks.
 
 pub mod json_lines;
+pub mod lumberjack;
 pub mod proxy;

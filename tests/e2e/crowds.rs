@@ -18,7 +18,7 @@ use crate::support::relay::Relay;
 use crate::support::wait_so_long;
 
 /// Lets this process open so many descriptors, where the system does.
-fn may_open(descriptors: u64) -> Option<()> {
+pub(crate) fn may_open(descriptors: u64) -> Option<()> {
     let limit = getrlimit(Resource::Nofile);
     let current = limit.current.map(|current| current.max(descriptors));
     match setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }) {

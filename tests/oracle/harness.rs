@@ -100,7 +100,8 @@ impl Oracle {
             .sink("settle = \"100ms\"")
             .data_dir(data)
             .and_source("close", "confirm = \"close\"")
-            .and_source("line", "confirm = \"line\"");
+            .and_source("line", "confirm = \"line\"")
+            .and_http("");
         let orders = Arc::new(Orders::default());
         *orders.pause.lock().expect("it is new") = Duration::from_millis(4);
         Self {

@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::ledger;
 use crate::ledger::Ledger;
 use crate::support::draw::Draw;
+use crate::support::http;
 
 /// How often a producer that waits looks whether it shall do something else.
 const LOOK: Duration = Duration::from_millis(1);
@@ -47,6 +48,8 @@ pub(crate) enum Mode {
     Line,
     /// As `Close`, and most lines are such that no parser takes them.
     Letters,
+    /// Each request over HTTP is answered for itself.
+    Http,
 }
 
 impl Mode {
@@ -57,9 +60,13 @@ impl Mode {
             Self::Close => "close",
             Self::Line => "line",
             Self::Letters => "letters",
+            Self::Http => "web",
         }
     }
 }
+
+/// Most requests of one connection.
+const REQUESTS: usize = 20;
 
 /// What producers are told.
 #[derive(Default)]
@@ -139,8 +146,10 @@ impl Producer {
     fn connection(&mut self, address: SocketAddr, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
         let orders = self.orders.clone();
         let mut wire = Wire::connect(address, &orders, self.patience)?;
-        if self.mode == Mode::Line {
-            return self.line_by_line(wire, unconfirmed);
+        match self.mode {
+            Mode::Line => return self.line_by_line(wire, unconfirmed),
+            Mode::Http => return self.requests(wire, unconfirmed),
+            _ => {}
         }
         if unconfirmed.is_empty() {
             let count = 1 + self.draw.below(LINES);
@@ -196,6 +205,34 @@ impl Producer {
         }
     }
 
+    /// Sends requests, and the next one only when there is an answer.
+    fn requests(&mut self, mut wire: Wire<'_>, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
+        for _ in 0..1 + self.draw.below(REQUESTS) {
+            if self.orders.is_abandoned() || self.orders.is_enough() && unconfirmed.is_empty() {
+                break;
+            }
+            if unconfirmed.is_empty() {
+                let count = 1 + self.draw.below(LINES);
+                unconfirmed.extend(self.ledger.draw(self.number, count, self.payload_bytes_max));
+            }
+            let text = self.text(unconfirmed.make_contiguous());
+            let request = if self.draw.below(2) == 0 {
+                http::request("/", &[("Content-Encoding", "gzip")], &http::gzip(&text))
+            } else {
+                http::request("/", &[], &text)
+            };
+            wire.write(&request)?;
+            match wire.status()? {
+                200 => self.ledger.confirm(unconfirmed.drain(..)),
+                // It is asked to come again.
+                429 | 503 => return Ok(()),
+                status => panic!("a good request is answered with {status}"),
+            }
+            self.rest();
+        }
+        Ok(())
+    }
+
     /// The lines of these numbers.
     fn text(&self, ids: &[u64]) -> Vec<u8> {
         let line = |&id| if self.mode == Mode::Letters && ledger::is_letter(id) { ledger::letter(id) } else { ledger::line(id) };
@@ -246,6 +283,25 @@ impl<'o> Wire<'o> {
         match self.patiently(|stream| stream.read(&mut [0; 64]))? {
             0 => Ok(()),
             _ => Err(ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Reads an answer to its end, and gives its status.
+    fn status(&mut self) -> io::Result<u16> {
+        let mut answer = Vec::new();
+        loop {
+            let mut read = [0; 1024];
+            match self.patiently(|stream| stream.read(&mut read))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => answer.extend_from_slice(&read[..count]),
+            }
+            // An answer is a head and one line.
+            if let Some(head) = memchr::memmem::find(&answer, b"\r\n\r\n")
+                && answer[head + 4..].ends_with(b"}\n")
+            {
+                let status = std::str::from_utf8(&answer[9..12]).expect("a status").parse();
+                return Ok(status.expect("a status is a number"));
+            }
         }
     }
 

@@ -92,6 +92,11 @@ impl Setup {
         self
     }
 
+    /// Adds the source `web`, which takes requests over HTTP on a free port.
+    pub(crate) fn and_http(self, settings: &str) -> Self {
+        self.tables(&format!("[[source]]\nname = \"web\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\n{settings}\n"))
+    }
+
     /// Adds lines to the top of the file.
     pub(crate) fn top(mut self, settings: &str) -> Self {
         self.top += settings;
@@ -253,6 +258,12 @@ impl Relay {
         Setup::new("[[sink]]\nname = \"out\"\ntype = \"stdout\"\n".to_owned())
     }
 
+    /// A relay with the sink `file`, which writes documents there.
+    #[allow(dead_code, reason = "only stories that write much need it")]
+    pub(crate) fn to_file(path: &Path) -> Setup {
+        Setup::new(format!("[[sink]]\nname = \"file\"\ntype = \"file\"\npath = \"{}\"\n", path.display()))
+    }
+
     /// A relay with the sink `logstash`, which sends there.
     pub(crate) fn to(address: SocketAddr) -> Setup {
         Setup::new(logstash_sink("logstash", address))
@@ -264,6 +275,12 @@ impl Relay {
         let log = self.log();
         let mut said = log.iter().filter(|entry| entry["source"] == source);
         said.find_map(|entry| entry["address"].as_str()).expect("it listens").parse().expect("an address")
+    }
+
+    /// Where requests over HTTP are taken.
+    #[track_caller]
+    pub(crate) fn web(&self) -> SocketAddr {
+        self.lines_of("web")
     }
 
     #[track_caller]
@@ -354,6 +371,11 @@ impl Relay {
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP, so that it looks at its files.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
     }
 
     /// Sends SIGKILL, so that the kernel ends what is open.

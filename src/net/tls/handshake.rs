@@ -107,7 +107,9 @@ fn how(error: &io::Error) -> Handshake {
             PeerIncompatible::Tls12NotOffered
             | PeerIncompatible::Tls12NotOfferedOrEnabled
             | PeerIncompatible::ServerDoesNotSupportTls12Or13
-            | PeerIncompatible::SupportedVersionsExtensionRequired,
+            | PeerIncompatible::SupportedVersionsExtensionRequired
+            // Asked for before the version is looked at; whoever speaks TLS 1.2 has it.
+            | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
         ) => Handshake::ProtocolVersion,
         Error::PeerIncompatible(_) | Error::NoApplicationProtocol => Handshake::NothingInCommon,
         Error::AlertReceived(AlertDescription::CloseNotify | AlertDescription::UserCanceled) => Handshake::Closed,

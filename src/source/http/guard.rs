@@ -182,11 +182,10 @@ impl Guarded {
         }
         match &mut self.speaks {
             Speaks::Http1(follower) => {
-                let was_between = follower.is_between() || follower.is_in_head();
                 if let Err(fault) = follower.follow(bytes, &mut self.seen) {
                     self.ended = true;
                     // A request that has been seen is answered by whoever has seen it.
-                    if was_between || follower.is_in_head() {
+                    if follower.is_in_head() {
                         self.life.lock().fault = Some(fault);
                     }
                 }
