@@ -2,6 +2,8 @@
 //!
 //! It says nothing about inputs nobody has found yet: those are looked for with `cargo fuzz`.
 
+#[path = "../fuzz/checks/bulk.rs"]
+mod bulk;
 #[path = "../fuzz/checks/checkpoint.rs"]
 mod checkpoint;
 #[path = "../fuzz/checks/disk.rs"]
@@ -90,4 +92,9 @@ fn a_checkpoint_of_any_bytes_is_survived() {
 #[test]
 fn json_falls_into_the_same_values_however_it_comes() {
     check("values", values::check);
+}
+
+#[test]
+fn bulk_requests_and_those_of_firehose_are_the_same_however_they_come() {
+    check("bulk", bulk::check);
 }

@@ -22,7 +22,7 @@ cp "$here/bulk-go/main.go" "$here/bulk-go/go.mod" "$folder/go/"
 # The packages of rsyslog and syslog-ng exclude one another: the second is unpacked beside.
 if command -v apt-get >/dev/null; then
     mkdir -p "$folder/debian"
-    (cd "$folder/debian" && apt-get download -q syslog-ng-core syslog-ng-mod-http libivykis0 libnet1)
+    (cd "$folder/debian" && apt-get download -q syslog-ng-core syslog-ng-mod-http libivykis0 libnet1 libpcre3)
     for package in "$folder"/debian/*.deb; do dpkg -x "$package" "$folder/syslog-ng"; done
     echo "for rsyslog: apt-get install rsyslog-elasticsearch"
 fi

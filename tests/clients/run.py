@@ -4,16 +4,19 @@
     tests/clients/get.sh DIRECTORY             gets the clients there
     tests/clients/run.py DIRECTORY [NAME...]   runs those named, or all that are there
         --events N      how many events (100000)
-        --kill          kills the relay in mid-stream and starts it again on its buffer
+        --kill N        kills the relay N times in mid-stream and starts it again on its buffer
+        --identity WORD what makes two events one (content)
         --elbow PATH    the relay (target/debug/elbow)
 
-Checks that no event is missing; without --kill that none came twice; with it that the copies of an event have its id.
+Checks that no event is missing; without --kill that none came twice; with it that equal copies of an event have its id, and says
+how many events the sender has written in other words the second time. A sink may write again what it wrote shortly before a
+kill; with --kill and --identity arrival such copies have the same id, and what has been taken in twice has two: of a sender that
+waits for each answer, no more than one request for each kill.
 What a client is told to do stands in docs/senders.md and is taken from there.
 """
 
 import argparse
 import collections
-import json
 import os
 import re
 import shutil
@@ -29,7 +32,13 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 EXAMPLE = "elbow.example.com"
 PATIENCE = 240
+# Events of a request, for senders that have only one under way.
+REQUEST = {
+    "filebeat": 50, "rsyslog": 1000, "forwarder": 500, "firehose": 500,
+    "elasticsearch-py-8": 500, "elasticsearch-py-7": 500, "opensearch-py": 500,
+}
 NUMBER = re.compile(rb"seq=(\d{7})")
+ID = re.compile(rb'"event.id":"([0-9a-f]+)"')
 
 
 def snippet(heading, language):
@@ -46,7 +55,7 @@ def free_port():
 
 
 class Relay:
-    def __init__(self, program, folder):
+    def __init__(self, program, folder, identity):
         self.program, self.folder, self.port = program, folder, free_port()
         self.file = folder / "documents.json"
         admin = free_port()
@@ -54,7 +63,7 @@ class Relay:
             f'data_dir = "{folder}/data"\n'
             f'[admin]\naddress = "127.0.0.1:{admin}"\n'
             '[buffer]\nkind = "disk"\nmax_bytes = "2GiB"\n'
-            f'[[source]]\nname = "web"\ntype = "http"\naddress = "127.0.0.1:{self.port}"\nidentity = "content"\n'
+            f'[[source]]\nname = "web"\ntype = "http"\naddress = "127.0.0.1:{self.port}"\nidentity = "{identity}"\n'
             f'[[sink]]\nname = "file"\ntype = "file"\npath = "{self.file}"\nrotate_bytes = "1GiB"\n'
         )
 
@@ -144,7 +153,7 @@ def syslog_ng(root):
             + "log { source(s_lines); destination(d_elbow); flags(flow-control); };\n"
         )
         config = pasted(folder, "syslog-ng.conf", text, port)
-        folders = [root / "usr/lib", root / "usr/lib/x86_64-linux-gnu", root / "usr/lib/syslog-ng/3.38"]
+        folders = [root / "usr/lib/syslog-ng", root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu"]
         modules = root / "usr/lib/syslog-ng/3.38"
         return [
             "env", "LD_LIBRARY_PATH=" + ":".join(map(str, folders)), program, "-F", "--no-caps", "-f", config,
@@ -152,6 +161,17 @@ def syslog_ng(root):
         ]
 
     return program, command
+
+
+def javascript(folder_of_modules):
+    def command(folder, port, events):
+        return ["node", HERE / "send_bulk.cjs", folder_of_modules, f"http://127.0.0.1:{port}", str(events)]
+
+    return folder_of_modules / "node_modules/@elastic/elasticsearch", command
+
+
+def go(program):
+    return program, lambda folder, port, events: [program, f"http://127.0.0.1:{port}", str(events)]
 
 
 def clients(home):
@@ -162,14 +182,8 @@ def clients(home):
         "opensearch-py": python(home, "opensearch", "send_bulk.py"),
         "forwarder": python(home, "v8", "send_forwarder.py"),
         "firehose": python(home, "v8", "send_firehose.py"),
-        "elasticsearch-js": (
-            home / "js/node_modules/@elastic/elasticsearch",
-            lambda folder, port, events: ["node", HERE / "send_bulk.cjs", home / "js", f"http://127.0.0.1:{port}", str(events)],
-        ),
-        "elasticsearch-go": (
-            home / "go/send",
-            lambda folder, port, events: [home / "go/send", f"http://127.0.0.1:{port}", str(events)],
-        ),
+        "elasticsearch-js": javascript(home / "js"),
+        "elasticsearch-go": go(home / "go/send"),
         "filebeat": filebeat(home / "filebeat"),
         "rsyslog": (Path("/usr/lib/x86_64-linux-gnu/rsyslog/omelasticsearch.so"), rsyslog),
         "syslog-ng": syslog_ng(home / "syslog-ng"),
@@ -179,7 +193,7 @@ def clients(home):
 
 def run(name, command, options):
     folder = Path(tempfile.mkdtemp(prefix=f"elbow-{name}-"))
-    relay = Relay(options.elbow, folder)
+    relay = Relay(options.elbow, folder, options.identity)
     relay.start()
     began = time.monotonic()
     said = open(folder / "client.log", "wb")
@@ -230,20 +244,28 @@ def run(name, command, options):
         complaints.append("it was done before the relay could be killed")
     if doubled and not killed:
         complaints.append(f"{doubled} doubled")
+    reworded = taken_twice = 0
     if doubled:
         ids = collections.defaultdict(set)
         with open(relay.file, "rb") as lines:
             for line in lines:
                 number = NUMBER.search(line).group(1)
                 if counts[number] > 1:
-                    document = json.loads(line)
-                    ids[number].add(document.get("event.id") or document["event"]["id"])
-        other = sum(len(known) > 1 for known in ids.values())
-        if other:
-            complaints.append(f"{other} copies with another id")
+                    content, ids_of_line = ID.subn(b"", line)
+                    assert ids_of_line == 1, line
+                    ids[number].add((content, ID.search(line).group(1)))
+        other = sum(len(known) > len({content for content, _ in known}) for known in ids.values())
+        if options.identity == "arrival":
+            taken_twice = sum(len(known) - 1 for known in ids.values())
+            if taken_twice > killed * REQUEST.get(name, options.events):
+                complaints.append(f"{taken_twice} events have been taken in twice")
+        elif other:
+            complaints.append(f"{other} equal copies with another id")
+        reworded = sum(len({content for content, _ in known}) > 1 for known in ids.values())
     verdict = "; ".join(complaints) or "ok"
     print(
-        f"{name}: {verdict}: {options.events} events, {missing} missing, {doubled} doubled, {killed} kills, {seconds:.1f} s",
+        f"{name}: {verdict}: {options.events} events, {missing} missing, {doubled} doubled "
+        f"({reworded} in other words, {taken_twice} taken in twice), {killed} kills, {seconds:.1f} s",
         flush=True,
     )
     if complaints:
@@ -258,9 +280,10 @@ def main():
     parser.add_argument("home", type=Path)
     parser.add_argument("names", nargs="*")
     parser.add_argument("--events", type=int, default=100_000)
-    parser.add_argument("--kill", type=int, nargs="?", const=1, default=0)
+    parser.add_argument("--kill", type=int, default=0)
+    parser.add_argument("--identity", default="content")
     parser.add_argument("--elbow", default=os.environ.get("ELBOW", ROOT / "target/debug/elbow"))
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     known = clients(options.home.resolve())
     good = True
     for name in options.names or known:
