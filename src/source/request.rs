@@ -41,8 +41,9 @@ const SMALL_LINE_BYTES: u64 = 8 * 1024;
 /// which it can do soon, instead of being left in doubt.
 const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The same once some of it is on its way, which would have to be sent again.
-const LATER_PATIENCE: Duration = Duration::from_secs(4);
+/// The same once some of it is on its way, which would have to be sent again. With the last look below it stays within the time
+/// that senders wait for an answer.
+const LATER_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How long the answer to a request that has failed waits to learn what of it is stored.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -87,6 +88,8 @@ pub struct RequestIntake<'a, M, F> {
     means: &'a Means<M>,
     feed: F,
     stop: StopWatch,
+    /// What stands beside it from its beginning to its end, such as what unpacks it.
+    beside: Option<IntakePermit>,
     /// What the unfinished line and the memory of those before it hold.
     held: Option<IntakePermit>,
     /// What an unfinished line holds, of the part for unfinished lines.
@@ -102,8 +105,27 @@ pub struct RequestIntake<'a, M, F> {
 impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// A request of which nothing has come yet.
     pub fn new(means: &'a Means<M>, feed: F, stop: StopWatch) -> Self {
-        let (held, held_large, last, trail) = (None, None, None, Trail::default());
-        Self { means, feed, stop, held, held_large, batches: Vec::new(), trail, last, appended: 0, counts: Counts::default() }
+        let (beside, held, held_large, last) = (None, None, None, None);
+        let (batches, trail, counts) = (Vec::new(), Trail::default(), Counts::default());
+        Self { means, feed, stop, beside, held, held_large, batches, trail, last, appended: 0, counts }
+    }
+
+    /// Waits for memory that the request needs from its beginning to its end.
+    ///
+    /// # Errors
+    /// When there is none for too long, or the relay stops.
+    pub async fn keep_beside(&mut self, bytes: u64) -> Result<(), Trouble> {
+        self.beside = Some(self.permit(bytes).await?);
+        Ok(())
+    }
+
+    /// Waits for memory.
+    async fn permit(&mut self, bytes: u64) -> Result<IntakePermit, Trouble> {
+        if let Some(permit) = self.means.intake.try_admit(bytes) {
+            return Ok(permit);
+        }
+        let patience = self.patience();
+        patiently(patience, &mut self.stop, self.means.intake.admit(bytes)).await?.ok_or(Trouble::NoMemory)
     }
 
     /// Makes events of some more bytes and hands them to the buffer, waiting for memory and for room.
@@ -133,13 +155,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         let bytes = usize::try_from((READ_BYTES as u64).saturating_mul(fair) / full).unwrap_or(READ_BYTES);
         let bytes = bytes.clamp(READ_BYTES_MIN, READ_BYTES);
         let wanted = self.feed.admission_bytes(bytes).min(fair);
-        let permit = match self.means.intake.try_admit(wanted) {
-            Some(permit) => permit,
-            None => {
-                let patience = self.patience();
-                patiently(patience, &mut self.stop, self.means.intake.admit(wanted)).await?.ok_or(Trouble::NoMemory)?
-            }
-        };
+        let permit = self.permit(wanted).await?;
         Ok(Admitted { permit, bytes })
     }
 

@@ -39,6 +39,8 @@ REQUEST = {
 }
 NUMBER = re.compile(rb"seq=(\d{7})")
 ID = re.compile(rb'"event.id":"([0-9a-f]+)"')
+# Where the sender says no time, it is that of arrival.
+TIME = re.compile(rb'"@timestamp":"[^"]*"')
 
 
 def snippet(heading, language):
@@ -253,6 +255,7 @@ def run(name, command, options):
                 if counts[number] > 1:
                     content, ids_of_line = ID.subn(b"", line)
                     assert ids_of_line == 1, line
+                    content = TIME.sub(b"", content)
                     ids[number].add((content, ID.search(line).group(1)))
         other = sum(len(known) > len({content for content, _ in known}) for known in ids.values())
         if options.identity == "arrival":

@@ -68,6 +68,15 @@ impl Body {
         self.last_at
     }
 
+    /// Bytes of memory that it needs from here on, once it is known how it is packed.
+    ///
+    /// # Errors
+    /// When nothing can be made to unpack it.
+    pub fn held_bytes(&mut self) -> Result<Option<u64>, Refusal> {
+        let is_decided = self.unpacker.decide().map_err(|error| not_unpacked(&error))?;
+        Ok(is_decided.then(|| self.unpacker.held_bytes()))
+    }
+
     /// Waits for more bytes to unpack; to be called when there are no more plain ones.
     ///
     /// # Errors

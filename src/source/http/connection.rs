@@ -44,7 +44,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_REQUESTS: Duration = Duration::from_millis(250);
 
 /// What is read of a connection beyond what has been taken, in bytes.
-const READ_AHEAD_BYTES: u32 = 64 * 1024;
+pub(super) const READ_AHEAD_BYTES: u32 = 64 * 1024;
 
 /// Requests that one connection may have open at once.
 const STREAMS_MAX: u32 = 64;

@@ -49,6 +49,9 @@ thread_local! {
     static PLAIN: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// Memory for what the library reads of a connection beyond what has been taken, in bytes.
+const READ_AHEAD: u64 = super::connection::READ_AHEAD_BYTES as u64;
+
 /// What answers the requests of one connection.
 pub(super) struct Service<M> {
     pub(super) shared: Arc<Shared<M>>,
@@ -201,6 +204,17 @@ where
 
     /// Takes a body to its end, or as far as it goes.
     async fn take<G: Feed>(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, G>) -> Result<(), Refusal> {
+        // Where there is no memory for what is read ahead, nothing is read.
+        intake.keep_beside(READ_AHEAD).await.map_err(|trouble| self.trouble(trouble))?;
+        let unpacking = loop {
+            if let Some(bytes) = body.held_bytes()? {
+                break bytes;
+            }
+            self.more(body).await?;
+        };
+        if unpacking > 0 {
+            intake.keep_beside(READ_AHEAD + unpacking).await.map_err(|trouble| self.trouble(trouble))?;
+        }
         loop {
             let admitted = intake.admit().await.map_err(|trouble| self.trouble(trouble))?;
             let room = admitted.bytes;
