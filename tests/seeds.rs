@@ -2,6 +2,8 @@
 //!
 //! It says nothing about inputs nobody has found yet: those are looked for with `cargo fuzz`.
 
+#[path = "../fuzz/checks/bulk.rs"]
+mod bulk;
 #[path = "../fuzz/checks/checkpoint.rs"]
 mod checkpoint;
 #[path = "../fuzz/checks/disk.rs"]
@@ -104,4 +106,9 @@ fn a_stream_of_a_beat_becomes_the_same_however_it_is_cut() {
 #[test]
 fn a_proxy_header_is_the_same_however_it_comes() {
     check("proxy", proxy::check);
+}
+
+#[test]
+fn bulk_requests_and_those_of_firehose_are_the_same_however_they_come() {
+    check("bulk", bulk::check);
 }
