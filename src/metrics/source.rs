@@ -12,6 +12,24 @@ use crate::tally::Longer;
 use crate::tally::Tally;
 use crate::wire::proxy::Refusal;
 
+/// Names and helps of the counters that have the source as their only label, in the order of
+/// [`Metrics::source`](super::Metrics::source).
+pub(super) const BY_SOURCE: [(&str, &str); 13] = [
+    ("received_bytes_total", "Bytes read from senders"),
+    ("blank_lines_total", "Lines of nothing or spaces, which are no events"),
+    ("control_lines_total", "Control messages AWS writes when logging is switched on, which are no events"),
+    ("dead_letter_events_total", "Rejected lines that were given to the dead letters"),
+    ("preambles_total", "Connection preambles, which are no events"),
+    ("preamble_members_ignored_total", "Members of connection preambles that are unknown or of the wrong type"),
+    ("cut_lines_total", "Lines over the limit, kept up to it"),
+    ("bad_time_events_total", "Events whose own time names no day and that carry the receive time"),
+    ("invalid_utf8_events_total", "Events with bytes that are no UTF-8, replaced by U+FFFD"),
+    ("skipped_bytes_total", "Bytes of lines over the limit that were thrown away"),
+    ("unfinished_bytes_total", "Bytes of last lines that ended without newline on a connection that was not closed in order"),
+    ("unread_bytes_total", "Bytes in the kernel from senders that were cut off at a stop, which nobody read"),
+    ("connections_total", "Connections accepted"),
+];
+
 /// How a connection of a source ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEnd {
