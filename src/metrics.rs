@@ -5,7 +5,9 @@
 
 mod beats;
 mod buffer;
+mod http;
 mod source;
+mod tenant;
 mod tls;
 
 use std::sync::Arc;
@@ -24,9 +26,16 @@ use beats::BeatsFamilies;
 pub use beats::BeatsMetrics;
 use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
+use http::HttpFamilies;
+pub use http::HttpMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tenant::NOBODY;
+pub use tenant::OTHER;
+pub use tenant::REFUSALS;
+use tenant::TenantFamilies;
+pub use tenant::TenantMetrics;
 pub use tls::Handshake;
 use tls::TlsFamilies;
 pub use tls::TlsMetrics;
@@ -80,7 +89,7 @@ pub struct Figures {
     pub sinks: Vec<SinkFigures>,
 }
 
-/// The counters of something that lines are looked up in.
+/// The counters of something that is read from files and read again when they change.
 #[derive(Clone, Debug)]
 pub struct LookupMetrics {
     loaded: IntCounter,
@@ -104,8 +113,11 @@ impl LookupMetrics {
 pub struct Metrics {
     registry: Registry,
     source: SourceFamilies,
+    http: HttpFamilies,
     beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
+    tenant_reloads: IntCounterVec,
+    tenant: TenantFamilies,
     tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
@@ -201,10 +213,18 @@ impl Metrics {
             "Changed files that lines are looked up in, by whether they could be used",
             &["lookup", "result"],
         );
+        let tenant_reloads = counters(
+            &registry,
+            "tenant_reloads_total",
+            "Changed tenants or files of tokens, by whether they could be used",
+            &["result"],
+        );
+        let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
+        let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
         let beats = BeatsFamilies::new(&registry);
-        Self { registry, source, beats, lookup_reloads, tls, writer, asked }
+        Self { registry, source, http, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -221,6 +241,22 @@ impl Metrics {
     pub fn lookup(&self, name: &str) -> LookupMetrics {
         let reloads = |result| self.lookup_reloads.with_label_values(&[name, result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// What is counted of the tenant of this name; of everybody who is none where it is empty.
+    pub fn tenant(&self, name: &str) -> TenantMetrics {
+        self.tenant.tenant(name)
+    }
+
+    /// The counters of what says who the tenants are.
+    pub fn tenant_reloads(&self) -> LookupMetrics {
+        let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
+        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source that takes requests over HTTP.
+    pub fn http(&self, source: &str) -> HttpMetrics {
+        self.http.of(source)
     }
 
     /// What is counted of the TLS of a source that has it.

@@ -25,6 +25,12 @@ mod figures;
 mod handling;
 #[path = "e2e/haproxy.rs"]
 mod haproxy;
+#[path = "e2e/http.rs"]
+mod http;
+#[path = "e2e/http_faults.rs"]
+mod http_faults;
+#[path = "e2e/http_limits.rs"]
+mod http_limits;
 #[path = "e2e/letters.rs"]
 mod letters;
 #[path = "e2e/lines.rs"]
@@ -37,6 +43,8 @@ mod pressure;
 mod proxy;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tenants.rs"]
+mod tenants;
 #[path = "e2e/tls.rs"]
 mod tls;
 #[path = "e2e/tls_crowds.rs"]

@@ -19,7 +19,9 @@ use elbow::metrics::Figures;
 use elbow::metrics::Metrics;
 use elbow::metrics::SinkFigures;
 use elbow::redact;
+use elbow::source::http::answer::Cause;
 use elbow::tally::Tally;
+use elbow::wire::lumberjack::Fault;
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
@@ -160,6 +162,14 @@ Component = 'web'
 [source.tls]
 certificate = '/etc/elbow/relay.pem'
 key = '/etc/elbow/relay.key'
+[[source]]
+name = 'web'
+type = 'http'
+address = '0.0.0.0:8080'
+[[source]]
+name = 'shippers'
+type = 'beats'
+address = '0.0.0.0:5044'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -191,6 +201,14 @@ path = '/var/lib/places.mmdb'
 [[lookup]]
 name = 'agents'
 type = 'user_agent'
+[[tenant]]
+name = 'pay'
+endpoints = ['vpce-1']
+certificate_names = ['pay.example']
+networks = ['10.0.0.0/8']
+token_file = '/run/secrets/pay'
+[tenant.fields]
+team = 'pay'
 ";
 
 /// Where the configuration page tells of a section of the report.
@@ -201,10 +219,13 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[buffer]" => "[buffer] of kind \"memory\"",
         "[[source]] elb" => "[[source]]",
         "[source.tls] of elb" => "[source.tls]",
+        "[[source]] web" => "[[source]] of type \"http\"",
+        "[[source]] shippers" => "[[source]] of type \"beats\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
         "[[rule]] noise" => "[[rule]]",
+        "[[tenant]] pay" => "[[tenant]]",
         "[[lookup]] teams" => "[[lookup]] of type \"table\"",
         "[[lookup]] places" | "[[lookup]] agents" => "[[lookup]]",
         table => table,
@@ -291,6 +312,9 @@ fn the_configuration_page_gives_the_ranges_that_are_enforced() {
 fn with_setting(heading: &str, setting: &str) -> String {
     let type_line = match heading {
         "[[source]]" => "type = 'tcp'",
+        "[[tenant]]" => "endpoints = ['vpce-1']",
+        "[[source]] of type \"http\"" => "type = 'http'",
+        "[[source]] of type \"beats\"" => "type = 'beats'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
@@ -357,16 +381,32 @@ fn the_examples_of_the_configuration_page_are_good() {
     assert!(tried > 2, "there are examples in docs/configuration.md: {tried}");
 }
 
+#[test]
+fn the_example_of_the_page_on_beats_is_good_and_its_reasons_are_all_there_are() {
+    let page = page("docs/beats.md");
+    let block = blocks(&page).into_iter().find(|block| block.info == "toml").expect("an example");
+    let plan = config::load(&Text { name: "example", text: &block.text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let (_, behind) = page.split_once("| reason | what |").expect("a table");
+    let rows = behind.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+    let told: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(told, Fault::ALL.map(Fault::label));
+}
+
 /// Metrics with a child in every family.
 fn metrics() -> Metrics {
     let metrics = Metrics::new();
     let source = metrics.source("in", &["name".to_owned()]);
+    let _requests = metrics.http("in");
     source.connected();
     let mut tally = Tally::default();
     tally.longer(Kind::Alb, 1);
     source.longer(&tally);
     metrics.lookup("teams").loaded();
     metrics.tls("in").loaded();
+    metrics.tenant("pay").took(1, 1);
+    metrics.tenant_reloads().loaded();
+    metrics.beats("in").windows(1);
     metrics
 }
 
@@ -390,7 +430,9 @@ fn the_metrics_page_lists_every_metric() {
 
 /// The labels of a family, in alphabetical order.
 fn labels(text: &str, name: &str) -> Vec<String> {
-    let mut samples = text.lines().filter_map(|line| line.strip_prefix(name));
+    // A histogram's samples have names of their own, of which this one has no bounds.
+    let mut samples =
+        text.lines().filter_map(|line| line.strip_prefix(name)).map(|rest| rest.strip_prefix("_sum").unwrap_or(rest));
     let sample = samples.find(|rest| rest.starts_with(['{', ' '])).unwrap_or_default();
     let Some((inside, _)) = sample.strip_prefix('{').and_then(|rest| rest.split_once('}')) else { return Vec::new() };
     inside.split(',').filter_map(|label| label.split_once('=')).map(|(label, _)| label.to_owned()).collect()
@@ -405,4 +447,60 @@ fn the_metrics_page_lists_every_value_of_a_label() {
             assert!(page.contains(&format!("`{value}`")), "{label}=\"{value}\" is not in docs/metrics.md");
         }
     }
+}
+
+/// The description of the HTTP source for machines.
+fn openapi() -> serde_json::Value {
+    serde_json::from_str(&page("docs/openapi.json")).expect("JSON")
+}
+
+#[test]
+fn the_pages_on_http_list_every_cause_with_its_status() {
+    let real: BTreeMap<String, String> =
+        Cause::ALL.iter().map(|cause| (cause.label().to_owned(), cause.status().as_u16().to_string())).collect();
+    let page = page("docs/http.md");
+    let rows = rows_behind(&page, "| status | cause | what to do |");
+    let told: BTreeMap<String, String> =
+        rows.iter().map(|row| (row[1].trim_matches('`').to_owned(), row[0].to_owned())).collect();
+    assert_eq!(told, real, "docs/http.md on the left, the program on the right");
+    let openapi = openapi();
+    let responses = openapi["components"]["responses"].as_object().expect("responses");
+    let mut told = BTreeMap::new();
+    for (status, response) in responses.iter().filter(|(status, _)| *status != "200") {
+        let own = &response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"];
+        assert_eq!(own["status"]["const"].to_string(), *status);
+        for cause in own["cause"]["enum"].as_array().expect("causes") {
+            told.insert(cause.as_str().expect("a word").to_owned(), status.clone());
+        }
+        assert_eq!(response["headers"]["Retry-After"].is_object(), matches!(status.as_str(), "429" | "503"), "{status}");
+    }
+    assert_eq!(told, real, "docs/openapi.json on the left, the program on the right");
+}
+
+#[test]
+fn the_description_for_machines_holds_together() {
+    let openapi = openapi();
+    assert_eq!(openapi["openapi"], "3.1.0");
+    let text = page("docs/openapi.json");
+    for reference in text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(openapi.pointer(reference).is_some(), "{reference} leads nowhere");
+    }
+    let statuses: Vec<&String> = openapi["components"]["responses"].as_object().expect("responses").keys().collect();
+    for method in ["post", "put"] {
+        let operation = &openapi["paths"]["/{path}"][method];
+        assert_eq!(operation["responses"].as_object().expect("responses").keys().collect::<Vec<_>>(), statuses, "{method}");
+    }
+    let page = page("docs/http.md");
+    let mut told = Vec::new();
+    for row in rows_behind(&page, "| header | parameter | meaning |") {
+        told.extend([row[0], row[1]].map(|name| name.trim_matches('`').to_owned()));
+    }
+    let mut real = Vec::new();
+    for parameter in openapi["components"]["parameters"].as_object().expect("parameters").values() {
+        real.push(parameter["name"].as_str().expect("a name").to_owned());
+    }
+    real.retain(|name| name != "Content-Encoding");
+    told.sort();
+    real.sort();
+    assert_eq!(told, real, "docs/http.md on the left, docs/openapi.json on the right");
 }

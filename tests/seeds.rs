@@ -12,6 +12,8 @@ mod formats;
 mod json;
 #[path = "../fuzz/checks/lines.rs"]
 mod lines;
+#[path = "../fuzz/checks/lumberjack.rs"]
+mod lumberjack;
 #[allow(dead_code, reason = "each user has its part")]
 #[path = "support/buffer.rs"]
 mod made;
@@ -27,6 +29,8 @@ mod segment;
 mod tokens;
 #[path = "support/tree.rs"]
 mod tree;
+#[path = "../fuzz/checks/values.rs"]
+mod values;
 
 use std::fs;
 use std::path::Path;
@@ -90,4 +94,14 @@ fn a_checkpoint_of_any_bytes_is_survived() {
 #[test]
 fn a_proxy_header_is_the_same_however_it_comes() {
     check("proxy", proxy::check);
+}
+
+#[test]
+fn json_falls_into_the_same_values_however_it_comes() {
+    check("values", values::check);
+}
+
+#[test]
+fn a_stream_of_a_beat_becomes_the_same_however_it_is_cut() {
+    check("lumberjack", lumberjack::check);
 }

@@ -152,8 +152,8 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
 
 /// Relay for load-balancer logs: raw ELB lines or JSON in, finished documents out to Logstash.
 ///
-/// Without a command it runs with built-in defaults: lines on tcp 127.0.0.1:5000, metrics on 127.0.0.1:9600, documents to
-/// standard output. All flags of `elbow run` may follow at once.
+/// Without a command it runs with built-in defaults: lines on tcp 127.0.0.1:5000, requests on http 127.0.0.1:8080, metrics on
+/// 127.0.0.1:9600, documents to standard output. All flags of `elbow run` may follow at once.
 #[derive(Debug, Parser)]
 #[command(name = "elbow", version, args_conflicts_with_subcommands = true, after_help = TOP_EXAMPLES)]
 struct Typed {

@@ -74,7 +74,7 @@ fn check_certificates(plan: &mut Plan) -> Vec<StartError> {
 /// When the file cannot be read, or all mistakes of the configuration.
 pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Plan, LoadError> {
     let variable = |name: &str| env::var(name).ok();
-    let Some(path) = file else { return Ok(config::load(&config::BUILT_IN, overrides, &variable)?) };
+    let Some(path) = file else { return Ok(config::load(&config::built_in(overrides), overrides, &variable)?) };
     let text = config::read(path)?;
     let name = path.display().to_string();
     Ok(config::load(&Text { name: &name, text: &text, built_in: false }, overrides, &variable)?)

@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -28,9 +29,12 @@ use crate::config::plan::Plan;
 use crate::net::handed::Handed;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
+use crate::pipeline::relay::TAKES_LINES;
+use crate::pipeline::relay::TAKES_REQUESTS;
 use crate::pipeline::start_error::StartError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
+use crate::tenant::plan::TenantsPlan;
 
 /// Exit status when the relay failed while running or could not start.
 const EXIT_FAILURE: u8 = 1;
@@ -72,7 +76,7 @@ pub fn run(command: &Run) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let status = runtime.block_on(relay(plan, handed, is_first_try(command)));
+    let status = runtime.block_on(relay(plan, handed, command));
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     ExitCode::from(status)
 }
@@ -83,7 +87,8 @@ fn is_first_try(command: &Run) -> bool {
     command.config.is_none() && (command.overrides == Overrides::default() || io::stderr().is_terminal())
 }
 
-async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
+async fn relay(plan: Plan, handed: Handed, command: &Run) -> u8 {
+    let is_first_try = is_first_try(command);
     let signals = Signals::listen();
     let (mut terminate, mut interrupt, mut hangup, _file_size) = match signals {
         Ok(Signals { terminate, interrupt, hangup, file_size }) => (terminate, interrupt, hangup, file_size),
@@ -99,7 +104,9 @@ async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } => EXIT_CONFIGURATION,
+                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } | StartError::Tenants(_) => {
+                    EXIT_CONFIGURATION
+                }
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
@@ -115,14 +122,15 @@ async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
     announce(&relay, &sinks, &buffer, is_first_try);
     // One listener counts: a second signal that comes before anybody waits for it is remembered.
     let (count, heard) = watch::channel(0);
-    let reload = relay.reload();
+    let (reload, tenants) = (relay.reload(), relay.tenants());
     let listening = async {
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
                 _ = hangup.recv() => {
-                    tracing::info!("received SIGHUP: looking at lookup files and certificates");
+                    tracing::info!("received SIGHUP: looking at tenants, lookup files and certificates");
+                    replace_tenants(command, tenants.as_ref()).await;
                     reload.ask();
                     continue;
                 }
@@ -139,6 +147,23 @@ async fn relay(plan: Plan, handed: Handed, is_first_try: bool) -> u8 {
     tokio::select! {
         ended = relay.run_until(times(1), times(2)) => status(&ended),
         never = listening => never,
+    }
+}
+
+/// Reads the configuration again and has its tenants take the place of those there are; everything else in it waits for the
+/// next start.
+async fn replace_tenants(command: &Run, tenants: Option<&mpsc::Sender<TenantsPlan>>) {
+    let plan = match load(command.config.as_deref(), &command.overrides) {
+        Ok(plan) => plan.relay.tenants,
+        Err(error) => return tracing::error!(%error, "the configuration has mistakes: what was before stays in force"),
+    };
+    match tenants {
+        // An error says that the relay is ending.
+        Some(tenants) => drop(tenants.send(plan).await),
+        None if plan.is_in_use() => {
+            tracing::warn!("the configuration has tenants, and had none: they take effect at the next start")
+        }
+        None => {}
     }
 }
 
@@ -199,19 +224,27 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
     }
-    let Some((_, lines, _)) = relay.sources.first().filter(|_| is_first_try) else { return };
-    let mut text = format!("\nelbow {} takes lines on {lines} (TCP)", env!("CARGO_PKG_VERSION"));
+    if !is_first_try {
+        return;
+    }
+    let taken: Vec<String> = relay.sources.iter().map(|(_, address, takes)| format!("{takes} on {address}")).collect();
+    let mut text = format!("\nelbow {} takes {}", env!("CARGO_PKG_VERSION"), taken.join(", "));
     for sink in sinks {
         text += &format!(" and writes documents to {}", destination(sink));
     }
     if let Some(admin) = relay.admin {
         text += &format!("\nmetrics, health and readiness: http://{admin}/");
     }
-    text += &format!(
-        "\n\nTry it from another terminal: start this, paste the line below it, press Enter.\n\n  nc {} {}\n\n{SAMPLE_LINE}\n\n",
-        lines.ip(),
-        lines.port()
-    );
+    if let Some((_, lines, _)) = relay.sources.iter().find(|(_, _, takes)| *takes == TAKES_LINES) {
+        text += &format!(
+            "\n\nTry it from another terminal: start this, paste the line below it, press Enter.\n\n  nc {} {}\n\n{SAMPLE_LINE}\n\n",
+            lines.ip(),
+            lines.port()
+        );
+    }
+    if let Some((_, requests, _)) = relay.sources.iter().find(|(_, _, takes)| *takes == TAKES_REQUESTS) {
+        text += &format!("Over HTTP the answer says what is stored:\n\n  curl --data 'a line' http://{requests}/\n\n");
+    }
     text += &match buffer {
         BufferPlan::Memory(_) => {
             "Stop with Ctrl-C. Events wait in memory only and are lost when the process is killed.\n".to_owned()

@@ -3,7 +3,8 @@
 //! Planning opens nothing, resolves nothing and reads no clock; the same inputs give the same plan. The built-in
 //! defaults are a text like any other, so that they can do nothing a file cannot.
 //!
-//! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`], [`sink`], [`storage`] and [`tls`] know what keys mean;
+//! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`], [`sink`], [`tenant`], [`storage`] and [`tls`]
+//! know what keys mean;
 //! [`reader`] knows tables, ranges and types; [`complaint`] shows mistakes, [`report`] what was decided.
 
 pub mod address;
@@ -26,6 +27,7 @@ pub mod sink;
 pub mod source;
 pub mod storage;
 pub mod substitute;
+pub mod tenant;
 pub mod tls;
 pub mod words;
 
@@ -58,9 +60,30 @@ pub struct Text<'t> {
     pub built_in: bool,
 }
 
-/// What the relay does when nobody tells it anything: one source, one sink, all on this machine.
+/// What the relay does when nobody tells it anything: one source of each kind, one sink, all on this machine.
 pub const BUILT_IN: Text<'static> = Text {
     name: "the built-in defaults",
+    text: "\
+[[source]]
+name = \"tcp\"
+type = \"tcp\"
+address = \"127.0.0.1:5000\"
+
+[[source]]
+name = \"http\"
+type = \"http\"
+address = \"127.0.0.1:8080\"
+
+[[sink]]
+name = \"stdout\"
+type = \"stdout\"
+",
+    built_in: true,
+};
+
+/// The same for whoever says where to listen, which is one address.
+const BUILT_IN_FOR_LINES: Text<'static> = Text {
+    name: BUILT_IN.name,
     text: "\
 [[source]]
 name = \"tcp\"
@@ -73,6 +96,11 @@ type = \"stdout\"
 ",
     built_in: true,
 };
+
+/// The text that stands where nobody has written one, beside these flags and variables.
+pub fn built_in(overrides: &Overrides) -> Text<'static> {
+    if overrides.listen.is_some() { BUILT_IN_FOR_LINES } else { BUILT_IN }
+}
 
 /// Decides the whole configuration.
 ///

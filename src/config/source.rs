@@ -124,10 +124,11 @@ fn decide_plan(
         check_listen(source, "address", written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
+    let confirm = matches!(kind, Kind::Tcp).then(|| decide_confirm(source));
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let kind = match kind {
-        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: decide_confirm(source), idle_timeout }),
+        Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: confirm.unwrap_or_default(), idle_timeout }),
         Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
         Kind::Beats => SourceKind::Beats(decide_beats(source, &parse, idle_timeout)),
     };

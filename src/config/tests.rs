@@ -23,6 +23,7 @@ use crate::source::tcp::Confirm;
 
 mod handling;
 mod listener;
+mod tenants;
 mod tls;
 
 fn variables(name: &str) -> Option<String> {
@@ -123,6 +124,12 @@ fn the_built_in_text_listens_on_this_machine_and_writes_to_stdout() {
     assert_eq!((source.parse.format, source.parse.schema), (Format::Auto, Schema::Aws));
     assert_eq!(source.parse.on_reject, OnReject::Tag);
     assert!(source.parse.fields.is_empty() && !source.parse.bare);
+    let http = &plan.relay.sources[1];
+    assert_eq!((http.door.name.as_str(), http.door.address.as_str()), ("http", "127.0.0.1:8080"));
+    let SourceKind::Http(asked) = &http.kind else { panic!("{:?}", http.kind) };
+    assert_eq!((asked.limits.packed, asked.limits.unpacked), (64 << 20, 1 << 30));
+    assert_eq!((asked.ack_timeout, asked.line_bytes_max), (Duration::from_secs(4), 1 << 20));
+    assert_eq!(plan.relay.sources.len(), 2);
     assert_eq!(plan.relay.sinks.len(), 1);
     assert_eq!(plan.relay.sinks[0].kind, SinkKind::Stdout);
     assert!(!plan.to_string().contains("line "), "{plan}");
@@ -295,7 +302,7 @@ fn mistakes_in_flags_name_the_flag() {
         fields: vec![given("tags=x", "--field"), given("x", "--field")],
         ..Overrides::default()
     };
-    let shown = load(&BUILT_IN, &overrides, &|_| None).unwrap_err().to_string();
+    let shown = load(&built_in(&overrides), &overrides, &|_| None).unwrap_err().to_string();
     for words in [
         "--listen: \"5000\": is a port without a host",
         "--to: \"http://a\" is nowhere documents can go",
@@ -330,7 +337,6 @@ fn mistakes_at_the_top() {
     check_top("data_dir = '/x'\n[buffer]\ndurability = 'dsk'\n", (3, 14), "buffer.durability", "did you mean \"disk\"?");
     check_top("[memroy]\n", (1, 2), "memroy", "did you mean memory?");
     check_top("memory = 5\n", (1, 10), "memory", "expected a table, found a whole number");
-    check_top("[[tenant]]\n", (1, 3), "tenant", "not available yet");
     check_top("[memory]\nmax_bytes = '1KiB'\n", (2, 13), "memory.max_bytes", "allowed: 16MiB to 1TiB");
     check_top("[memory]\nmax_bytes = '1 gig'\n", (2, 13), "memory.max_bytes", "unknown unit; expected one of B, KiB");
     check_top("[memory]\nmax_bytes = true\n", (2, 13), "memory.max_bytes", "expected a string, found true or false");
@@ -369,7 +375,6 @@ fn mistakes_in_a_source() {
     check_source("confirm = true", 11, "source.confirm", "expected a string");
     check_source("on_reject = 'letter'", 13, "source.on_reject", "allowed: \"tag\", \"dead_letter\" or \"drop\"");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "there is no data_dir");
-    check_source("type = 'http'", 8, "source.type", "not available yet");
     check_source("type = 'udp'", 8, "source.type", "allowed: \"tcp\"");
     check_source("address = 'localhost'", 11, "source.address", "has no port");
     check_source("address = '::1:5000'", 11, "source.address", "an IPv6 address needs brackets");

@@ -6,10 +6,14 @@
 //! so nothing is lost but white space and the brackets and commas of arrays at the top. A value without end is held only up to
 //! the limit.
 
+mod walk;
+
 use memchr::memchr;
-use memchr::memchr3;
 
 use crate::framing::lines::Fed;
+use walk::At;
+use walk::Nesting;
+use walk::Stop;
 
 /// The state of one stream.
 #[derive(Debug)]
@@ -28,13 +32,9 @@ pub struct Values {
     piece_line: u64,
     /// The line whose pieces are being counted, and how many there were.
     counted: (u64, u32),
-    /// One bit for each container the value has open, the innermost lowest: whether it is an object.
-    objects: u64,
-    depth: u32,
+    /// What the value has open.
+    nesting: Nesting,
 }
-
-/// Containers inside one another that are followed. Deeper values are handed on as lines, which nobody takes either.
-const DEPTH_MAX: u32 = 64;
 
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,44 +83,21 @@ enum Next {
     Either,
 }
 
-/// A place in a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum At {
-    /// A value comes.
-    Value,
-    /// A value or the end of the array comes.
-    FirstValue,
-    /// A key comes.
-    Key,
-    /// A key or the end of the object comes.
-    FirstKey,
-    /// A colon comes.
-    Colon,
-    /// A comma or an end comes.
-    Separator,
-    /// In a string, and whether it is a key.
-    String { is_key: bool },
-    /// Behind a backslash in a string.
-    Escape { is_key: bool },
-    /// In a number or a word.
-    Scalar,
-}
-
-/// What a step through a value came to.
-enum Stop {
-    /// The read is used up.
-    Starved(At),
-    /// The value ends before this place.
-    End(usize),
-    /// The byte at this place cannot stand there.
-    Broken(usize),
-}
-
 impl Values {
     /// A stream whose pieces may have this many bytes, and `line` newlines of which have passed already.
     pub fn new(piece_bytes_max: usize, line: u64) -> Self {
         let (state, carry, counted) = (State::Top, Vec::new(), (line, 0));
-        Self { piece_bytes_max, state, carry, refused: false, array: None, line, piece_line: line, counted, objects: 0, depth: 0 }
+        Self {
+            piece_bytes_max,
+            state,
+            carry,
+            refused: false,
+            array: None,
+            line,
+            piece_line: line,
+            counted,
+            nesting: Nesting::default(),
+        }
     }
 
     /// Bytes of memory held for a piece whose end has not come yet.
@@ -248,18 +225,9 @@ impl Values {
 
     /// Begins a value with this byte.
     fn begin(&mut self, byte: u8) -> State {
-        (self.objects, self.depth) = (0, 0);
-        State::Inside(match byte {
-            b'{' | b'[' => self.open(byte),
-            b'"' => At::String { is_key: false },
-            _ => At::Scalar,
-        })
-    }
-
-    fn open(&mut self, byte: u8) -> At {
-        self.depth += 1;
-        self.objects = self.objects << 1 | u64::from(byte == b'{');
-        if byte == b'{' { At::FirstKey } else { At::FirstValue }
+        let (nesting, place) = Nesting::begin(byte);
+        self.nesting = nesting;
+        State::Inside(place)
     }
 
     /// Goes on in a value; gives where to go on then.
@@ -271,7 +239,7 @@ impl Values {
         place: At,
         each: &mut impl FnMut(&[u8], usize, usize, Piece),
     ) -> usize {
-        match self.walk(read, at, place) {
+        match self.nesting.walk(read, at, place, &mut self.line) {
             Stop::Starved(place) => {
                 self.state = State::Inside(place);
                 read.len()
@@ -291,69 +259,6 @@ impl Values {
                 at
             }
         }
-    }
-
-    /// Walks through a value from here on.
-    fn walk(&mut self, read: &[u8], mut at: usize, mut place: At) -> Stop {
-        loop {
-            match place {
-                At::String { is_key } => {
-                    let Some(length) = memchr3(b'"', b'\\', b'\n', &read[at..]) else { return Stop::Starved(place) };
-                    at += length;
-                    match read[at] {
-                        b'"' => place = if is_key { At::Colon } else { At::Separator },
-                        b'\\' => place = At::Escape { is_key },
-                        _ => return Stop::Broken(at),
-                    }
-                    at += 1;
-                    if place == At::Separator && self.depth == 0 {
-                        return Stop::End(at);
-                    }
-                    continue;
-                }
-                At::Scalar => {
-                    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-                    let Some(length) = read[at..].iter().position(|byte| !is_part(byte)) else { return Stop::Starved(place) };
-                    at += length;
-                    if self.depth == 0 {
-                        return Stop::End(at);
-                    }
-                    place = At::Separator;
-                    continue;
-                }
-                _ => {}
-            }
-            let Some(&byte) = read.get(at) else { return Stop::Starved(place) };
-            place = match (place, byte) {
-                (At::Escape { .. }, b'\n') => return Stop::Broken(at),
-                (At::Escape { is_key }, _) => At::String { is_key },
-                (_, b'\n') => {
-                    self.line += 1;
-                    place
-                }
-                (_, b' ' | b'\t' | b'\r') => place,
-                (At::Value | At::FirstValue, b'{' | b'[') if self.depth < DEPTH_MAX => self.open(byte),
-                (At::Value | At::FirstValue, b'"') => At::String { is_key: false },
-                (At::Value | At::FirstValue, b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => At::Scalar,
-                (At::Key | At::FirstKey, b'"') => At::String { is_key: true },
-                (At::Colon, b':') => At::Value,
-                (At::Separator, b',') if self.objects & 1 == 1 => At::Key,
-                (At::Separator, b',') => At::Value,
-                (At::Separator | At::FirstKey, b'}') if self.objects & 1 == 1 => self.close(),
-                (At::Separator | At::FirstValue, b']') if self.objects & 1 == 0 => self.close(),
-                _ => return Stop::Broken(at),
-            };
-            at += 1;
-            if self.depth == 0 && place == At::Separator {
-                return Stop::End(at);
-            }
-        }
-    }
-
-    fn close(&mut self) -> At {
-        self.depth -= 1;
-        self.objects >>= 1;
-        At::Separator
     }
 
     /// Where to look for the next piece behind a line.
@@ -427,6 +332,9 @@ impl Values {
 fn begins_value(byte: u8) -> bool {
     matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
 }
+
+#[cfg(test)]
+use walk::DEPTH_MAX;
 
 #[cfg(test)]
 mod tests;

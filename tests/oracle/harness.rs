@@ -100,7 +100,9 @@ impl Oracle {
             .sink("settle = \"100ms\"")
             .data_dir(data)
             .and_source("close", "confirm = \"close\"")
-            .and_source("line", "confirm = \"line\"");
+            .and_source("line", "confirm = \"line\"")
+            .tables("[[source]]\nname = \"beats\"\ntype = \"beats\"\naddress = \"127.0.0.1:0\"\n")
+            .and_http("");
         let orders = Arc::new(Orders::default());
         *orders.pause.lock().expect("it is new") = Duration::from_millis(4);
         Self {

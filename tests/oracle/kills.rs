@@ -6,10 +6,15 @@ use std::time::Duration;
 use crate::harness::Oracle;
 use crate::producer::Mode;
 
-fn killed_again_and_again(mut oracle: Oracle, kills: u64) {
+const EVERY: &[Mode] = &[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line, Mode::Http];
+
+const HTTP: &[Mode] = &[Mode::Http, Mode::Http, Mode::Http, Mode::Http];
+
+/// Ends the relay so often while these producers send.
+pub(crate) fn killed_again_and_again(mut oracle: Oracle, producers: &[Mode], kills: u64) {
     oracle.sink.appear();
     oracle.start();
-    oracle.produce(&[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::Line]);
+    oracle.produce(producers);
     while oracle.cycles < kills {
         let before = oracle.ledger.totals().confirmed;
         // Some lives are shorter than a commit, and in some the sink gets nothing.
@@ -40,17 +45,28 @@ fn killed_again_and_again(mut oracle: Oracle, kills: u64) {
 
 #[test]
 fn what_is_confirmed_survives_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL"), 5);
+    killed_again_and_again(Oracle::new("SIGKILL"), EVERY, 5);
 }
 
 #[test]
 fn what_the_kernel_has_survives_kills() {
     let oracle = Oracle::new("SIGKILL, durability os");
-    killed_again_and_again(oracle.with(|setup| setup.buffer_settings("durability = \"os\"")), 3);
+    killed_again_and_again(oracle.with(|setup| setup.buffer_settings("durability = \"os\"")), EVERY, 3);
 }
 
 #[test]
 #[ignore = "some minutes: 300 kills"]
 fn long_what_is_confirmed_survives_300_kills() {
-    killed_again_and_again(Oracle::new("SIGKILL"), 300);
+    killed_again_and_again(Oracle::new("SIGKILL"), EVERY, 300);
+}
+
+#[test]
+fn every_request_that_was_answered_with_200_survives_kills() {
+    killed_again_and_again(Oracle::new("SIGKILL under HTTP"), HTTP, 5);
+}
+
+#[test]
+#[ignore = "some minutes: 300 kills"]
+fn long_every_request_that_was_answered_with_200_survives_300_kills() {
+    killed_again_and_again(Oracle::new("SIGKILL under HTTP"), HTTP, 300);
 }

@@ -23,6 +23,7 @@ use serde_json::Value;
 use crate::ledger;
 use crate::ledger::Ledger;
 use crate::support::draw::Draw;
+use crate::support::http;
 
 /// How often a producer that waits looks whether it shall do something else.
 const LOOK: Duration = Duration::from_millis(1);
@@ -31,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const WINDOW: usize = 400;
 
 /// Most lines sent before the relay is asked to confirm them all, or between two looks at what it says.
-const LINES: usize = 40;
+pub(crate) const LINES: usize = 40;
 
 /// How a producer learns what is stored; each has a source of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,10 @@ pub(crate) enum Mode {
     Line,
     /// As `Close`, and most lines are such that no parser takes them.
     Letters,
+    /// Each request over HTTP is answered for itself.
+    Http,
+    /// Lines are events of a Beat, and the relay acks them.
+    Beats,
 }
 
 impl Mode {
@@ -57,9 +62,14 @@ impl Mode {
             Self::Close => "close",
             Self::Line => "line",
             Self::Letters => "letters",
+            Self::Http => "web",
+            Self::Beats => "beats",
         }
     }
 }
+
+/// Most requests of one connection.
+const REQUESTS: usize = 20;
 
 /// What producers are told.
 #[derive(Default)]
@@ -80,11 +90,11 @@ impl Orders {
         sources.iter().find(|(source, _)| source == name).map(|(_, address)| *address)
     }
 
-    fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.enough.load(Ordering::Relaxed) || self.is_abandoned()
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.abandon.load(Ordering::Relaxed)
     }
 }
@@ -139,8 +149,11 @@ impl Producer {
     fn connection(&mut self, address: SocketAddr, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
         let orders = self.orders.clone();
         let mut wire = Wire::connect(address, &orders, self.patience)?;
-        if self.mode == Mode::Line {
-            return self.line_by_line(wire, unconfirmed);
+        match self.mode {
+            Mode::Line => return self.line_by_line(wire, unconfirmed),
+            Mode::Http => return self.requests(wire, unconfirmed),
+            Mode::Beats => return self.window_by_window(wire, unconfirmed),
+            _ => {}
         }
         if unconfirmed.is_empty() {
             let count = 1 + self.draw.below(LINES);
@@ -196,6 +209,34 @@ impl Producer {
         }
     }
 
+    /// Sends requests, and the next one only when there is an answer.
+    fn requests(&mut self, mut wire: Wire<'_>, unconfirmed: &mut VecDeque<u64>) -> io::Result<()> {
+        for _ in 0..1 + self.draw.below(REQUESTS) {
+            if self.orders.is_abandoned() || self.orders.is_enough() && unconfirmed.is_empty() {
+                break;
+            }
+            if unconfirmed.is_empty() {
+                let count = 1 + self.draw.below(LINES);
+                unconfirmed.extend(self.ledger.draw(self.number, count, self.payload_bytes_max));
+            }
+            let text = self.text(unconfirmed.make_contiguous());
+            let request = if self.draw.below(2) == 0 {
+                http::request("/", &[("Content-Encoding", "gzip")], &http::gzip(&text))
+            } else {
+                http::request("/", &[], &text)
+            };
+            wire.write(&request)?;
+            match wire.status()? {
+                200 => self.ledger.confirm(unconfirmed.drain(..)),
+                // It is asked to come again.
+                429 | 503 => return Ok(()),
+                status => panic!("a good request is answered with {status}"),
+            }
+            self.rest();
+        }
+        Ok(())
+    }
+
     /// The lines of these numbers.
     fn text(&self, ids: &[u64]) -> Vec<u8> {
         let line = |&id| if self.mode == Mode::Letters && ledger::is_letter(id) { ledger::letter(id) } else { ledger::line(id) };
@@ -203,7 +244,7 @@ impl Producer {
     }
 
     /// Waits for a moment, so that a run has many moments and not only bytes.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         let most = *self.orders.pause.lock().expect("nobody panics holding it");
         let micros = usize::try_from(most.as_micros()).expect("short");
         thread::sleep(Duration::from_micros(self.draw.below(micros + 1) as u64));
@@ -211,7 +252,7 @@ impl Producer {
 }
 
 /// A connection that may be held back for long, and is left when the producer is told to.
-struct Wire<'o> {
+pub(crate) struct Wire<'o> {
     stream: TcpStream,
     orders: &'o Orders,
     deadline: Instant,
@@ -230,7 +271,7 @@ impl<'o> Wire<'o> {
     }
 
     /// Writes it all, however long the relay does not read.
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.patiently(|stream| stream.write(bytes))? {
                 0 => return Err(ErrorKind::WriteZero.into()),
@@ -247,6 +288,36 @@ impl<'o> Wire<'o> {
             0 => Ok(()),
             _ => Err(ErrorKind::InvalidData.into()),
         }
+    }
+
+    /// Reads an answer to its end, and gives its status.
+    fn status(&mut self) -> io::Result<u16> {
+        let mut answer = Vec::new();
+        loop {
+            let mut read = [0; 1024];
+            match self.patiently(|stream| stream.read(&mut read))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => answer.extend_from_slice(&read[..count]),
+            }
+            // An answer is a head and one line.
+            if let Some(head) = memchr::memmem::find(&answer, b"\r\n\r\n")
+                && answer[head + 4..].ends_with(b"}\n")
+            {
+                let status = std::str::from_utf8(&answer[9..12]).expect("a status").parse();
+                return Ok(status.expect("a status is a number"));
+            }
+        }
+    }
+
+    /// Reads so many bytes, however long they do not come; an end is an error.
+    pub(crate) fn read(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.patiently(|stream| stream.read(bytes))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => bytes = &mut bytes[count..],
+            }
+        }
+        Ok(())
     }
 
     fn patiently(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>) -> io::Result<usize> {

@@ -12,6 +12,7 @@ use rustix::process::prlimit;
 use crate::harness::Oracle;
 use crate::mounts::Mount;
 use crate::producer::Mode;
+use crate::support::http::Http;
 use crate::support::wait_for;
 
 const EVERY: &[Mode] = &[Mode::RawTrusted, Mode::Close, Mode::Line];
@@ -96,4 +97,36 @@ fn a_relay_that_may_write_no_segment_says_so_or_waits() {
         relay.ended().with(1);
         assert!(said.contains(oracle.data.to_str().expect("text")), "it names the directory:\n{said}");
     }
+}
+
+/// Address space of a relay whose budget is 32 MiB, as `ulimit` takes it. Its threads' stacks and what the allocator keeps for
+/// them are most of it; none of it is ever touched.
+const ADDRESS_SPACE: &str = "-v 700000";
+
+#[test]
+fn a_relay_that_is_short_of_memory_asks_to_come_again_and_lives() {
+    let mut oracle = Oracle::new("address space").with(|setup| setup.limited(ADDRESS_SPACE).memory("32MiB"));
+    oracle.start();
+    oracle.pause(Duration::ZERO);
+    let address = oracle.relay().address_of("web");
+    // Bodies that stand in the way of the others: each holds a long line whose end does not come.
+    let held: Vec<_> = (0..64)
+        .map(|_| {
+            let mut http = Http::connect(address);
+            // Some of them are refused before they are through.
+            let _ = http.try_send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 999999\r\n\r\n{}", "x".repeat(900_000)));
+            http
+        })
+        .collect();
+    oracle.produce(&[Mode::Http, Mode::Http, Mode::Http, Mode::Http, Mode::Close, Mode::Line]);
+    let relay = oracle.relay();
+    let metrics = relay.until(|metrics| metrics.sum_where("http_requests_total", "status=\"429\"") > 0);
+    oracle.seen(metrics.sum_where("http_requests_total", "status=\"429\"") > 0);
+    oracle.cycles += 1;
+    let before = oracle.ledger.totals().confirmed;
+    oracle.until(|totals| totals.confirmed > before + 500);
+    let most = oracle.relay().resident_bytes_max();
+    assert!(most <= (40 + 32) << 20, "{most} bytes at the most");
+    drop(held);
+    oracle.finish();
 }

@@ -12,7 +12,7 @@ use crate::support::lines::json;
 /// are given to close.
 const QUICK: Duration = Duration::from_secs(4);
 
-const EVERY: &[Mode] = &[Mode::RawTrusted, Mode::Close, Mode::Close, Mode::Line, Mode::Line];
+const EVERY: &[Mode] = &[Mode::RawTrusted, Mode::Close, Mode::Close, Mode::Line, Mode::Line, Mode::Http, Mode::Http];
 
 #[test]
 fn a_stop_under_load_ends_soon_and_forgets_nothing() {

@@ -177,6 +177,12 @@ impl FakeLogstash {
         self.shared.lock().ids.len()
     }
 
+    /// The first few thousand documents as they were read.
+    #[allow(dead_code, reason = "only some look at their bytes")]
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.shared.lock().documents.clone()
+    }
+
     /// The first few thousand documents read.
     pub(crate) fn documents(&self) -> Vec<Value> {
         let state = self.shared.lock();

@@ -5,6 +5,7 @@
 pub(crate) mod beats;
 pub(crate) mod draw;
 pub(crate) mod flood;
+pub(crate) mod http;
 pub(crate) mod lines;
 pub(crate) mod logstash;
 pub(crate) mod machine;

@@ -110,6 +110,11 @@ impl Setup {
         self
     }
 
+    /// Adds the source `web`, which takes requests over HTTP on a free port.
+    pub(crate) fn and_http(self, settings: &str) -> Self {
+        self.tables(&format!("[[source]]\nname = \"web\"\ntype = \"http\"\naddress = \"127.0.0.1:0\"\n{settings}\n"))
+    }
+
     /// Adds lines to the top of the file.
     pub(crate) fn top(mut self, settings: &str) -> Self {
         self.top += settings;
@@ -318,6 +323,12 @@ impl Relay {
         said.and_then(|entry| entry["address"].as_str()).expect("it says where").parse().expect("an address")
     }
 
+    /// Where requests over HTTP are taken.
+    #[track_caller]
+    pub(crate) fn web(&self) -> SocketAddr {
+        self.lines_of("web")
+    }
+
     #[track_caller]
     pub(crate) fn sender(&self) -> Sender {
         Sender::connect(self.lines)
@@ -408,7 +419,8 @@ impl Relay {
         self.signal(Signal::TERM);
     }
 
-    /// Sends SIGHUP, so that it looks at its files.
+    /// Sends SIGHUP.
+    #[allow(dead_code, reason = "only some stories are about what is read again")]
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::HUP);
     }

@@ -316,6 +316,12 @@ impl TlsSender {
         Ok(line)
     }
 
+    /// As many bytes of what the relay says.
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.stream.read_exact(bytes).expect("the relay speaks");
+    }
+
     /// Whether neither a byte nor an end has come.
     #[track_caller]
     pub(crate) fn hears_nothing(&mut self) -> bool {

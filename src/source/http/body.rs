@@ -63,9 +63,23 @@ impl Body {
         (self.packed, self.unpacked)
     }
 
+    /// Whether nothing more comes.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// When its last bytes came.
     pub fn last_at(&self) -> Instant {
         self.last_at
+    }
+
+    /// Bytes of memory that it needs from here on, once it is known how it is packed.
+    ///
+    /// # Errors
+    /// When nothing can be made to unpack it.
+    pub fn held_bytes(&mut self) -> Result<Option<u64>, Refusal> {
+        let is_decided = self.unpacker.decide().map_err(|error| not_unpacked(&error))?;
+        Ok(is_decided.then(|| self.unpacker.held_bytes()))
     }
 
     /// Waits for more bytes to unpack; to be called when there are no more plain ones.

@@ -141,8 +141,8 @@ impl Follower {
             self.kept.clear();
             return Ok(taken.min(bytes.len()));
         }
+        check_bytes(&self.kept, self.kept.len() - taken.min(self.kept.len()))?;
         if !whole {
-            check_bytes(&self.kept)?;
             if self.kept.len() > HEAD_BYTES_MAX {
                 return Err(Fault { cause: Cause::HeadTooLarge, detail: "the head of the request is too large" });
             }
@@ -160,7 +160,7 @@ impl Follower {
 
     fn chunk_size(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<usize, Fault> {
         let (taken, whole) = self.gather(bytes, b"\r\n", CHUNK_LINE_BYTES_MAX);
-        check_bytes(&self.kept)?;
+        check_bytes(&self.kept, 0)?;
         if !whole {
             if self.kept.len() > CHUNK_LINE_BYTES_MAX {
                 return Err(Fault::framing("the line before a chunk is too long"));
@@ -188,7 +188,7 @@ impl Follower {
             self.kept.push(bytes[taken]);
             taken += 1;
             if begins_empty(&self.kept) || self.kept.ends_with(b"\r\n\r\n") {
-                check_bytes(&self.kept)?;
+                check_bytes(&self.kept, self.kept.len() - taken)?;
                 self.place = Place::Head;
                 self.pass(out);
                 return Ok(taken);
@@ -197,7 +197,7 @@ impl Follower {
                 return Err(Fault { cause: Cause::HeadTooLarge, detail: "what follows the last chunk is too large" });
             }
         }
-        check_bytes(&self.kept)?;
+        check_bytes(&self.kept, self.kept.len() - taken)?;
         Ok(taken)
     }
 
@@ -233,9 +233,10 @@ impl Default for Follower {
     }
 }
 
-/// Refuses line ends that are none, and bytes that no head has.
-fn check_bytes(head: &[u8]) -> Result<(), Fault> {
-    for (at, &byte) in head.iter().enumerate() {
+/// Refuses line ends that are none, and bytes that no head has; those before `from` have been looked at.
+fn check_bytes(head: &[u8], from: usize) -> Result<(), Fault> {
+    // The last of them may have been a carriage return, which needs the one behind it.
+    for (at, &byte) in head.iter().enumerate().skip(from.saturating_sub(1)) {
         match byte {
             b'\n' if at == 0 || head[at - 1] != b'\r' => return Err(Fault::framing("a line ends without a carriage return")),
             b'\n' | b'\t' => {}
@@ -250,7 +251,6 @@ fn check_bytes(head: &[u8]) -> Result<(), Fault> {
 
 /// Checks a whole head and says how its body ends.
 fn check_head(head: &[u8]) -> Result<Length, Fault> {
-    check_bytes(head)?;
     let mut lines = head[..head.len() - 4].split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let request = lines.next().unwrap_or_default();
     let mut parts = request.split(|byte| *byte == b' ');

@@ -11,6 +11,8 @@ use hyper::body::Incoming;
 use hyper::header::CONTENT_ENCODING;
 use hyper::http::request::Parts;
 
+use tokio::time::Instant;
+
 use super::Shared;
 use super::answer;
 use super::answer::Cause;
@@ -22,32 +24,38 @@ use super::route::Route;
 use super::route::route;
 use super::unpack::Coding;
 use super::unpack::Step;
+use super::whose;
 use crate::peer::Peer;
 use crate::source::Asked;
 use crate::source::Feed;
 use crate::source::Opening;
+use crate::source::allowance::READ_BYTES;
 use crate::source::request::Counts;
-use crate::source::request::READ_BYTES;
 use crate::source::request::RequestIntake;
 use crate::source::request::Trouble;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Visit;
 
 thread_local! {
     /// One buffer for plain bytes per worker: between unpacking and the end of parsing nothing is awaited.
     static PLAIN: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
 }
 
+/// Memory for what the library reads of a connection beyond what has been taken, in bytes.
+const READ_AHEAD: u64 = super::connection::READ_AHEAD_BYTES as u64;
+
 /// What answers the requests of one connection.
 pub(super) struct Service<M> {
     pub(super) shared: Arc<Shared<M>>,
     pub(super) peer: Arc<Peer>,
+    pub(super) visit: Visit,
     pub(super) stop: StopWatch,
 }
 
 impl<M> Clone for Service<M> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer.clone(), stop: self.stop.clone() }
+        Self { shared: self.shared.clone(), peer: self.peer.clone(), visit: self.visit.clone(), stop: self.stop.clone() }
     }
 }
 
@@ -70,33 +78,52 @@ where
 {
     /// Takes a request and says what to answer.
     pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let _in_flight = self.shared.metrics.begins();
         let (head, incoming) = request.into_parts();
         let answered = match route(&head) {
             Route::Events => self.events(&head, incoming).await.map(|counts| answer::accepted(counts, self.shared.durability)),
             Route::NotAllowed => Err(Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT").into()),
         };
-        let response = answered.unwrap_or_else(|Refused { refusal, stored }| {
-            let retry_after = refusal.cause.is_passing().then_some(1);
-            refusal.answer(stored, retry_after)
-        });
+        let response = answered.unwrap_or_else(|refused| self.refuse(&refused));
+        self.shared.metrics.answered(response.status().as_u16());
         let ends = self.stop.phase() >= Phase::StopIntake && head.version < hyper::Version::HTTP_2;
         if ends { answer::last(response) } else { response }
     }
 
+    /// The answer to a request that is not taken; it says when to come again where that helps.
+    pub(super) fn refuse(&self, Refused { refusal, stored }: &Refused) -> Response<Full<Bytes>> {
+        let Shared { means, retry, .. } = &*self.shared;
+        let waiting = || (means.waiting.events(), means.intake.waiting());
+        let after = || retry.after(refusal.cause, &means.buffer.stat(), waiting(), Instant::now());
+        refusal.answer(*stored, refusal.retry_after.or_else(|| refusal.cause.is_passing().then(after)))
+    }
+
+    /// Counts a request that was refused before anybody has seen it.
+    pub(super) fn refused_unseen(&self, cause: Cause) {
+        self.shared.metrics.answered(cause.status().as_u16());
+    }
+
     /// Takes events.
     async fn events(&self, head: &Parts, incoming: Incoming) -> Result<Counts, Refused> {
+        let tenant = whose::tenant(head, &self.visit)?;
         let preamble = named::preamble(head)?;
         let mut body = self.body(head, incoming)?;
         let request = Some(Asked { preamble: preamble.as_deref(), framing: kind::framing(head) });
-        let feed = (self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request });
-        let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
+        let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines: true, request };
+        let feed = (self.shared.means.make_feed)(&opening);
+        let mut intake = RequestIntake::new(&self.shared.means, tenant, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
+        let (packed, unpacked) = body.bytes();
+        self.shared.metrics.body(packed, unpacked);
         let counts = match taken {
             Ok(()) => intake.stored(body.last_at() + self.shared.plan.ack_timeout).await.map_err(|trouble| self.trouble(trouble)),
             Err(refusal) => Err(refusal),
         };
         match counts {
-            Ok(counts) => Ok(counts),
+            Ok(counts) => {
+                self.shared.metrics.took(body.last_at().elapsed());
+                Ok(counts)
+            }
             Err(refusal) => Err(Refused { refusal, stored: intake.settle().await }),
         }
     }
@@ -115,6 +142,17 @@ where
 
     /// Takes a body to its end, or as far as it goes.
     async fn take(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, F>) -> Result<(), Refusal> {
+        // Where there is no memory for what is read ahead, nothing is read.
+        intake.keep_beside(READ_AHEAD).await.map_err(|trouble| self.trouble(trouble))?;
+        let unpacking = loop {
+            if let Some(bytes) = body.held_bytes()? {
+                break bytes;
+            }
+            self.more(body).await?;
+        };
+        if unpacking > 0 {
+            intake.keep_beside(READ_AHEAD + unpacking).await.map_err(|trouble| self.trouble(trouble))?;
+        }
         loop {
             let admitted = intake.admit().await.map_err(|trouble| self.trouble(trouble))?;
             let room = admitted.bytes;
@@ -129,13 +167,28 @@ where
             match fed.and_then(|fed| fed.and_then(|fed| appended.map(|()| fed)).map_err(|trouble| self.trouble(trouble))) {
                 Ok(Fed::Some) => {}
                 Ok(Fed::Starved) => {
-                    if let Err(refusal) = body.more().await {
+                    if let Err(refusal) = self.more(body).await {
                         return self.broken_off(intake, refusal).await;
+                    }
+                    // What has come to its end has come, and is answered for at once.
+                    if !body.has_ended()
+                        && let Err(trouble) = intake.ready().await
+                    {
+                        return self.broken_off(intake, self.trouble(trouble)).await;
                     }
                 }
                 Ok(Fed::End) => return intake.finish(true).await.map_err(|trouble| self.trouble(trouble)),
                 Err(refusal) => return self.broken_off(intake, refusal).await,
             }
+        }
+    }
+
+    /// Waits for more of a body, unless the relay stops first.
+    async fn more(&self, body: &mut Body) -> Result<(), Refusal> {
+        let mut stop = self.stop.clone();
+        tokio::select! {
+            more = body.more() => more,
+            () = stop.reached(Phase::Drain) => Err(self.trouble(Trouble::Stopping)),
         }
     }
 

@@ -47,6 +47,11 @@ impl Coding {
 /// Largest window of a Zstandard frame, as the power of two of its bytes: the 8 MiB that RFC 8878 asks decoders to support.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
+/// Memory that unpacking takes, in bytes: windows of 32 KiB and tables, and for Zstandard its largest window. A later frame may
+/// have a larger one than the first, so that nothing less is safe.
+const INFLATE_BYTES: u64 = 64 << 10;
+const ZSTD_BYTES: u64 = (1 << ZSTD_WINDOW_LOG_MAX) + (256 << 10);
+
 /// Bytes that tell how an unnamed body is packed, and deflate from zlib.
 const TELLING_BYTES: usize = 4;
 
@@ -116,6 +121,41 @@ impl Unpacker {
         Self { state: State::Undecided(coding, Packed::default()) }
     }
 
+    /// Bytes of memory it takes; nothing before it is known how the body is packed.
+    pub fn held_bytes(&self) -> u64 {
+        match &self.state {
+            State::Undecided(..) | State::Plain(_) => 0,
+            State::Gzip(_) | State::Zlib(_) | State::Deflate(_) => INFLATE_BYTES,
+            State::Zstd(_) => ZSTD_BYTES,
+        }
+    }
+
+    /// Decides how the body is unpacked, once enough of it is there; says whether it was.
+    ///
+    /// # Errors
+    /// When nothing can be made to unpack it.
+    pub fn decide(&mut self) -> io::Result<bool> {
+        let State::Undecided(coding, packed) = &mut self.state else { return Ok(true) };
+        if packed.bytes.len() < TELLING_BYTES && !packed.ended {
+            return Ok(false);
+        }
+        let (coding, packed) = (*coding, std::mem::take(packed));
+        // A body of nothing is nothing, whatever it is packed with.
+        self.state = match coding {
+            _ if packed.bytes.is_empty() => State::Plain(packed),
+            Coding::Identity => State::Plain(packed),
+            Coding::Gzip => State::Gzip(MultiGzDecoder::new(packed)),
+            Coding::Zstd => zstd_decoder(packed)?,
+            Coding::Deflate if is_zlib(&packed.bytes) => State::Zlib(ZlibDecoder::new(packed)),
+            Coding::Deflate => State::Deflate(DeflateDecoder::new(packed)),
+            // No text begins like these.
+            Coding::Unnamed if packed.bytes.starts_with(GZIP_MAGIC) => State::Gzip(MultiGzDecoder::new(packed)),
+            Coding::Unnamed if packed.bytes.starts_with(ZSTD_MAGIC) => zstd_decoder(packed)?,
+            Coding::Unnamed => State::Plain(packed),
+        };
+        Ok(true)
+    }
+
     /// More packed bytes. Those before need not be used up, but then these are copied.
     pub fn push(&mut self, bytes: Bytes) {
         let packed = self.packed();
@@ -132,7 +172,9 @@ impl Unpacker {
     /// # Errors
     /// When the bytes are not packed as was said, or stop in the middle.
     pub fn step<'b>(&'b mut self, buffer: &'b mut [u8]) -> io::Result<Step<'b>> {
-        self.decide()?;
+        if !self.decide()? {
+            return Ok(Step::Starved);
+        }
         let read = match &mut self.state {
             State::Undecided(..) => return Ok(Step::Starved),
             State::Plain(packed) => {
@@ -166,29 +208,6 @@ impl Unpacker {
             State::Zstd(decoder) => decoder.get_mut(),
         }
     }
-
-    /// Decides how the body is unpacked, once enough of it is there.
-    fn decide(&mut self) -> io::Result<()> {
-        let State::Undecided(coding, packed) = &mut self.state else { return Ok(()) };
-        if packed.bytes.len() < TELLING_BYTES && !packed.ended {
-            return Ok(());
-        }
-        let (coding, packed) = (*coding, std::mem::take(packed));
-        // A body of nothing is nothing, whatever it is packed with.
-        self.state = match coding {
-            _ if packed.bytes.is_empty() => State::Plain(packed),
-            Coding::Identity => State::Plain(packed),
-            Coding::Gzip => State::Gzip(MultiGzDecoder::new(packed)),
-            Coding::Zstd => zstd_decoder(packed)?,
-            Coding::Deflate if is_zlib(&packed.bytes) => State::Zlib(ZlibDecoder::new(packed)),
-            Coding::Deflate => State::Deflate(DeflateDecoder::new(packed)),
-            // No text begins like these.
-            Coding::Unnamed if packed.bytes.starts_with(GZIP_MAGIC) => State::Gzip(MultiGzDecoder::new(packed)),
-            Coding::Unnamed if packed.bytes.starts_with(ZSTD_MAGIC) => zstd_decoder(packed)?,
-            Coding::Unnamed => State::Plain(packed),
-        };
-        Ok(())
-    }
 }
 
 fn zstd_decoder(packed: Packed) -> io::Result<State> {
@@ -200,4 +219,139 @@ fn zstd_decoder(packed: Packed) -> io::Result<State> {
 /// Whether these are the first bytes of a zlib stream, as RFC 1950 has them.
 fn is_zlib(bytes: &[u8]) -> bool {
     bytes.len() >= 2 && bytes[0] & 0x0f == 8 && bytes[0] >> 4 <= 7 && u16::from_be_bytes([bytes[0], bytes[1]]).is_multiple_of(31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a body unpacks to that comes in such chunks, by steps of so many bytes.
+    fn unpack(coding: Coding, body: &[u8], chunk: usize, step: usize) -> io::Result<Vec<u8>> {
+        let (mut unpacker, mut buffer, mut plain) = (Unpacker::new(coding), vec![0; step], Vec::new());
+        let mut chunks = body.chunks(chunk);
+        let mut ended = false;
+        loop {
+            match unpacker.step(&mut buffer)? {
+                Step::Bytes(bytes) => {
+                    assert!(!bytes.is_empty() && bytes.len() <= step);
+                    plain.extend_from_slice(bytes);
+                }
+                Step::End => {
+                    assert!(ended, "it ends when its bytes do");
+                    return Ok(plain);
+                }
+                Step::Starved => {
+                    // Nothing more comes: it stops in the middle.
+                    if ended {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    match chunks.next() {
+                        Some(chunk) => unpacker.push(Bytes::copy_from_slice(chunk)),
+                        None => {
+                            ended = true;
+                            unpacker.end();
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(plain).expect("memory takes everything");
+        encoder.finish().expect("memory takes everything")
+    }
+
+    fn zlib(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(plain).expect("memory takes everything");
+        encoder.finish().expect("memory takes everything")
+    }
+
+    fn deflate(plain: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(6));
+        encoder.write_all(plain).expect("memory takes everything");
+        encoder.finish().expect("memory takes everything")
+    }
+
+    fn zstd(plain: &[u8]) -> Vec<u8> {
+        zstd::encode_all(plain, 3).expect("memory takes everything")
+    }
+
+    #[test]
+    fn names_of_codings_are_known_or_not() {
+        for (name, coding) in [
+            ("", Some(Coding::Unnamed)),
+            (" GZip ", Some(Coding::Gzip)),
+            ("x-gzip", Some(Coding::Gzip)),
+            ("deflate", Some(Coding::Deflate)),
+            ("zstd", Some(Coding::Zstd)),
+            ("identity", Some(Coding::Identity)),
+            ("br", None),
+            ("gzip, gzip", None),
+        ] {
+            assert_eq!(Coding::from_header(name.as_bytes()), coding, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_window_larger_than_is_set_aside_is_refused() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory takes everything");
+        encoder.window_log(ZSTD_WINDOW_LOG_MAX + 1).expect("a window");
+        encoder.write_all(&vec![b'x'; 32 << 20]).expect("memory takes everything");
+        let body = encoder.finish().expect("memory takes everything");
+        unpack(Coding::Zstd, &body, 1 << 20, 1 << 16).expect_err("it is too large");
+    }
+
+    #[test]
+    fn what_is_behind_the_end_is_no_part_of_it() {
+        for (coding, body) in [(Coding::Gzip, gzip(b"x")), (Coding::Deflate, zlib(b"x")), (Coding::Zstd, zstd(b"x"))] {
+            assert_eq!(unpack(coding, &body, 5, 64).expect("it is whole"), b"x");
+            unpack(coding, &[&body[..], b"garbage"].concat(), 5, 64).expect_err("something follows");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_packed_comes_out_however_it_is_cut(
+            plain in proptest::collection::vec(any::<u8>(), 0..3000),
+            repeats in 1usize..50,
+            chunk in 1usize..500,
+            step in 1usize..5000,
+        ) {
+            let plain = plain.repeat(repeats);
+            let members = |pack: fn(&[u8]) -> Vec<u8>| plain.chunks(plain.len() / 2 + 1).map(pack).collect::<Vec<_>>().concat();
+            for (coding, body) in [
+                (Coding::Identity, plain.clone()),
+                (Coding::Gzip, members(gzip)),
+                (Coding::Unnamed, members(gzip)),
+                (Coding::Deflate, zlib(&plain)),
+                (Coding::Deflate, deflate(&plain)),
+                (Coding::Zstd, members(zstd)),
+                (Coding::Unnamed, members(zstd)),
+            ] {
+                prop_assert_eq!(&unpack(coding, &body, chunk, step).expect("it is whole"), &plain, "{:?}", coding);
+            }
+        }
+
+        #[test]
+        fn what_stops_in_the_middle_is_noticed(plain in proptest::collection::vec(any::<u8>(), 1..3000), cut: prop::sample::Index) {
+            for (coding, body) in [
+                (Coding::Gzip, gzip(&plain)),
+                (Coding::Deflate, zlib(&plain)),
+                (Coding::Deflate, deflate(&plain)),
+                (Coding::Zstd, zstd(&plain)),
+            ] {
+                let most = 1 + cut.index(body.len() - 1);
+                if most < body.len() {
+                    prop_assert!(unpack(coding, &body[..most], 100, 100).is_err(), "{:?} at {} of {}", coding, most, body.len());
+                }
+            }
+        }
+    }
 }

@@ -1,7 +1,7 @@
-//! The pieces of a JSON body: values that were cut out of it, and what stood in their place.
+//! The lines of a request, and the pieces of a JSON body: values that were cut out of it, and what stood in their place.
 
 use super::LineParser;
-use super::NO_OBJECT;
+use super::json::NO_OBJECT;
 use crate::batch::BatchBuilder;
 use crate::elb::trim;
 use crate::framing::values::Kind;
@@ -11,6 +11,21 @@ use crate::json::envelope::Tags;
 use crate::pipeline::plan::Format;
 
 impl LineParser {
+    /// From here on the lines are those of one request, which has said beforehand what a connection says in its first line.
+    pub fn begin_request(&mut self, preamble: Option<&[u8]>) {
+        self.first = false;
+        self.ids.tell_copies_apart();
+        if let Some(line) = preamble {
+            let taken = self.preamble(line);
+            debug_assert!(taken, "it was made to be one");
+        }
+    }
+
+    /// Bytes of memory held for what has been seen of a request.
+    pub fn remembered_bytes(&self) -> usize {
+        self.ids.held_bytes()
+    }
+
     /// Appends what becomes of the piece `chunk[start..end]`: one document, or none.
     pub fn piece(&mut self, chunk: &[u8], start: usize, end: usize, piece: Piece, received: Received, out: &mut BatchBuilder) {
         self.ids.place(piece.line, piece.index);
