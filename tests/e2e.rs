@@ -41,6 +41,8 @@ mod listeners;
 mod pressure;
 #[path = "e2e/proxy.rs"]
 mod proxy;
+#[path = "e2e/senders.rs"]
+mod senders;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/tenants.rs"]

@@ -394,6 +394,50 @@ fn the_example_of_the_page_on_beats_is_good_and_its_reasons_are_all_there_are() 
 }
 
 /// Metrics with a child in every family.
+/// Each sender of the page, with the names by which it is tested: clients of `tests/clients/run.py`, recorded requests.
+const SENDERS: [(&str, &[&str], &[&str]); 10] = [
+    ("Logstash", &[], &["logstash-"]),
+    ("Elastic Serverless Forwarder", &["forwarder"], &["forwarder-"]),
+    ("Vector", &[], &["vector-http-", "vector-elasticsearch-"]),
+    ("Fluent Bit", &[], &["fluent-bit-http-", "fluent-bit-es-"]),
+    ("Filebeat", &["filebeat"], &[]),
+    ("rsyslog", &["rsyslog"], &[]),
+    ("syslog-ng", &["syslog-ng"], &[]),
+    ("Elasticsearch clients", &["elasticsearch-py-7", "elasticsearch-py-8", "elasticsearch-js", "elasticsearch-go"], &[]),
+    ("OpenSearch clients", &["opensearch-py"], &[]),
+    ("Amazon Data Firehose", &["firehose"], &["firehose-"]),
+];
+
+#[test]
+fn each_sender_has_something_to_paste_and_a_test() {
+    let page = page("docs/senders.md");
+    let clients = self::page("tests/clients/run.py");
+    let recordings: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/senders"))
+        .expect("there are recordings")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    let told: Vec<&str> = rows_behind(&page, "| sender | sends | tested with |").iter().map(|row| row[0]).collect();
+    let links: Vec<String> =
+        SENDERS.iter().map(|(name, ..)| format!("[{name}](#{})", name.to_lowercase().replace(' ', "-"))).collect();
+    assert_eq!(told, links, "docs/senders.md on the left, what is tested on the right");
+    for (name, real, recorded) in SENDERS {
+        let (_, section) = page.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no section on {name}"));
+        let section = section.split("\n## ").next().unwrap_or_default();
+        assert!(blocks(section).iter().any(|block| block.text.contains("elbow.example.com")), "nothing to paste for {name}");
+        for client in real {
+            assert!(clients.contains(&format!("\"{client}\": ")), "tests/clients/run.py has no {client}");
+        }
+        for prefix in recorded {
+            assert!(recordings.iter().any(|file| file.starts_with(prefix)), "there is no recording of {prefix}");
+        }
+        assert!(!real.is_empty() || !recorded.is_empty());
+    }
+    let source = blocks(&page).into_iter().next().expect("the source they send to");
+    let text = format!("{}[[sink]]\nname = 'screen'\ntype = 'stdout'\n", source.text);
+    let plan = config::load(&Text { name: "example", text: &text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+}
+
 fn metrics() -> Metrics {
     let metrics = Metrics::new();
     let source = metrics.source("in", &["name".to_owned()]);

@@ -4,7 +4,6 @@
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
 
 mod ending;
-mod failing;
 mod listening;
 
 use std::net::SocketAddr;
@@ -350,12 +349,12 @@ impl Relay {
         tokio::pin!(asked);
         tokio::select! {
             () = &mut asked => {}
-            reason = failing::failed(&mut self.sink_tasks, &mut self.source_tasks) => {
+            reason = failed(&mut self.sink_tasks, &mut self.source_tasks) => {
                 tracing::error!(%reason, "the relay cannot go on and stops");
                 is_hopeless = self.sink_tasks.is_empty();
                 failure = Some(reason);
             }
-            storage = failing::storage_failed(&self.overview) => {
+            storage = ending::storage_failed(&self.overview) => {
                 let reason = storage.reason.clone();
                 is_hopeless = storage.is_fatal;
                 self.take_nothing_more(storage, asked).await;
@@ -377,5 +376,20 @@ impl Relay {
             tracing::warn!("asked again to stop: what is not delivered stays behind");
         }
         self.end(failure).await
+    }
+}
+
+/// Waits until a sink or a source ends although nobody asked it to, and says why.
+async fn failed(sinks: &mut JoinSet<(String, Result<(), SinkError>)>, sources: &mut JoinSet<()>) -> String {
+    tokio::select! {
+        Some(ended) = sinks.join_next() => match ended {
+            Ok((name, Err(error))) => format!("sink {name}: {}; {}", error.words(), error.remedy()),
+            Ok((name, Ok(()))) => format!("sink {name} ended by itself"),
+            Err(error) => format!("a sink's task broke off: {error}"),
+        },
+        Some(ended) = sources.join_next() => match ended {
+            Ok(()) => "a source ended by itself".to_owned(),
+            Err(error) => format!("a source's task broke off: {error}"),
+        },
     }
 }

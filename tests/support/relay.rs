@@ -315,18 +315,18 @@ impl Relay {
         said.find_map(|entry| entry["address"].as_str()).expect("it listens").parse().expect("an address")
     }
 
+    /// Where requests over HTTP are taken.
+    #[track_caller]
+    pub(crate) fn web(&self) -> SocketAddr {
+        self.lines_of("web")
+    }
+
     /// Where one of its listeners is, as the log says it.
     #[track_caller]
     pub(crate) fn says_where(&self, what: &str) -> SocketAddr {
         let log = self.log();
         let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(what)));
         said.and_then(|entry| entry["address"].as_str()).expect("it says where").parse().expect("an address")
-    }
-
-    /// Where requests over HTTP are taken.
-    #[track_caller]
-    pub(crate) fn web(&self) -> SocketAddr {
-        self.lines_of("web")
     }
 
     #[track_caller]
