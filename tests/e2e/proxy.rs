@@ -178,8 +178,9 @@ fn documents_say_whose_they_are_however_the_header_comes() {
     let documents = relay.writes(2);
     assert_eq!((&documents[1]["sender_ip"], &documents[1]["team"]), (&"192.0.2.1".into(), &"a".into()), "{documents:#?}");
     assert_eq!(documents[1]["vpc_endpoint_id"], "vpce-08d2bf15fac5001c9");
-    // Version 1 over IPv6.
-    send(relay.lines, "PROXY TCP6 2001:db8::1 2001:db8::2 49152 5000\r\n{\"a\":1}\n");
+    // Version 1 over IPv6, and an event that says something else.
+    let lie = "{\"sender_ip\":\"8.8.8.8\",\"a\":1}\n";
+    send(relay.lines, format!("PROXY TCP6 2001:db8::1 2001:db8::2 49152 5000\r\n{lie}"));
     let documents = relay.writes(3);
     assert_eq!((&documents[2]["sender_ip"], &documents[2]["a"]), (&"2001:db8::1".into(), &1.into()));
     assert_eq!(documents[2]["vpc_endpoint_id"], Value::Null);
