@@ -25,6 +25,9 @@ use crate::tenant::Visit;
 /// Headers that are a token.
 const TOKENS: [&str; 2] = ["x-elbow-token", "x-amz-firehose-access-key"];
 
+/// A sender that hears more may well have given up.
+const RETRY_SECONDS_MAX: u64 = 60;
+
 /// Whose a request is, if it may be taken now.
 ///
 /// # Errors
@@ -52,7 +55,7 @@ pub fn too_many(what: UsedUp, seconds: u64) -> Refusal {
             Refusal::new(Cause::OverShare, "the tenant holds its share of the buffer, because what it sends to takes too little")
         }
     };
-    Refusal { retry_after: Some(seconds), ..refusal }
+    Refusal { retry_after: Some(seconds.min(RETRY_SECONDS_MAX)), ..refusal }
 }
 
 fn unauthorized(detail: &str) -> Refusal {
