@@ -6,6 +6,7 @@
 mod beats;
 mod buffer;
 mod http;
+mod lookup;
 mod source;
 mod tenant;
 mod tls;
@@ -28,6 +29,7 @@ use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
 use http::HttpFamilies;
 pub use http::HttpMetrics;
+pub use lookup::LookupMetrics;
 use source::BY_SOURCE;
 pub use source::ConnectionEnd;
 use source::LongerLines;
@@ -88,25 +90,6 @@ pub struct Figures {
     pub memory_waiting: u64,
     /// One per sink.
     pub sinks: Vec<SinkFigures>,
-}
-
-/// The counters of something that is read from files and read again when they change.
-#[derive(Clone, Debug)]
-pub struct LookupMetrics {
-    loaded: IntCounter,
-    refused: IntCounter,
-}
-
-impl LookupMetrics {
-    /// Counts a changed file that has taken effect.
-    pub fn loaded(&self) {
-        self.loaded.inc();
-    }
-
-    /// Counts a changed file that could not be used.
-    pub fn refused(&self) {
-        self.refused.inc();
-    }
 }
 
 /// The registry and what is filled in when somebody asks.

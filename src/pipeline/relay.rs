@@ -4,6 +4,7 @@
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
 
 mod ending;
+mod kind;
 mod listening;
 
 use std::net::SocketAddr;
@@ -48,7 +49,6 @@ use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::handed::Handed;
 use crate::net::tls::ServerTls;
-use crate::net::tls::Speaks;
 use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
@@ -56,20 +56,20 @@ use crate::sink::SinkState;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::beats::BeatsSource;
-use crate::source::beats::BeatsSourcePlan;
 use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
 use crate::source::http::HttpSource;
-use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
-use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
 use crate::stop::stop;
 use crate::tenant::plan::TenantsPlan;
 use crate::waiting::WaitingEvents;
 pub use ending::Ended;
+pub use kind::SourceKind;
+pub use kind::TAKES_LINES;
+pub use kind::TAKES_REQUESTS;
 
 /// A relay, as decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,43 +105,6 @@ pub struct SourcePlan {
     pub kind: SourceKind,
     /// How what it takes becomes documents.
     pub parse: ParsePlan,
-}
-
-/// What a source speaks, as decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Lines over TCP.
-    Tcp(TcpSourcePlan),
-    /// Requests over HTTP.
-    Http(HttpSourcePlan),
-    /// Events of Beats.
-    Beats(BeatsSourcePlan),
-}
-
-/// What a source of lines takes.
-pub const TAKES_LINES: &str = "lines over TCP";
-
-/// What a source of requests takes.
-pub const TAKES_REQUESTS: &str = "requests over HTTP";
-
-impl SourceKind {
-    /// What it takes, in words.
-    pub const fn takes(&self) -> &'static str {
-        match self {
-            Self::Tcp(_) => TAKES_LINES,
-            Self::Http(_) => TAKES_REQUESTS,
-            Self::Beats(_) => "events of Beats",
-        }
-    }
-
-    /// What it speaks inside TLS.
-    pub fn speaks(&self) -> Speaks {
-        match self {
-            Self::Tcp(_) => Speaks::Lines,
-            Self::Http(_) => Speaks::Http,
-            Self::Beats(_) => Speaks::Beats,
-        }
-    }
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
