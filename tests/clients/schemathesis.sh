@@ -5,10 +5,11 @@ set -eu
 elbow=$1
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(mktemp -d)
+admin=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cat >"$folder/elbow.toml" <<END
 [admin]
-enabled = false
+address = "127.0.0.1:$admin"
 
 [[source]]
 name = "web"
