@@ -3,6 +3,8 @@
 //! A batch is written once, by [`BatchBuilder`], and from then on only referred to: sinks frame its bytes, never copy
 //! them. It refuses to know where the documents came from or what is inside.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::json::writer::SLACK;
@@ -65,6 +67,8 @@ pub struct Batch {
     pub source: SourceId,
     /// When they were received.
     pub received: Micros,
+    /// The tenant all of them are; none where they are nobody's.
+    pub tenant: Option<Arc<str>>,
     /// Whether these are lines that no parser took and that are kept apart.
     pub is_rejects: bool,
 }
@@ -175,7 +179,7 @@ impl BatchBuilder {
     /// Ends the batch. `own` turns the buffer and the number of bytes used in it into shared bytes.
     pub fn build(self, source: SourceId, received: Micros, own: impl FnOnce(Vec<u8>, usize) -> Bytes) -> Batch {
         let docs = own(self.buf, self.at);
-        Batch { docs, marks: self.marks.into_boxed_slice(), source, received, is_rejects: false }
+        Batch { docs, marks: self.marks.into_boxed_slice(), source, received, is_rejects: false, tenant: None }
     }
 
     /// Gives the buffer back, whatever stands in it.

@@ -1,64 +1,77 @@
 //! One budget in bytes for everything the relay holds in memory on its way in.
 //!
-//! Bytes are admitted before they are read, first come first served, and given back by dropping the permit. What has
-//! been admitted may turn out larger than was thought: then the budget goes below zero and nothing new is admitted
-//! until that is made good. It knows neither sockets nor documents.
+//! Bytes are admitted before they are read and given back by dropping the permit. What has been admitted may turn out larger
+//! than was thought: then the budget goes below zero and nothing new is admitted until that is made good. It may be shared out
+//! between accounts, so that one who holds a lot keeps nobody else waiting; who is admitted when is decided in `books`. It
+//! knows neither sockets nor documents, nor whose an account is.
 
-use std::collections::VecDeque;
+mod books;
+
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 
 use tokio::sync::oneshot;
 
-/// The budget. Clones are the same budget.
+use books::AccountId;
+use books::Books;
+use books::Waits;
+
+/// The budget, under one of its accounts. Clones are the same account of the same budget.
 #[derive(Clone, Debug)]
 pub struct Intake {
     shared: Arc<Shared>,
+    account: AccountId,
 }
 
 #[derive(Debug)]
 struct Shared {
     bytes_max: u64,
-    state: Mutex<State>,
+    books: Mutex<Books<Grant>>,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Bytes not held by a permit; below zero while permits hold more than there is.
-    free: i64,
-    waiting: VecDeque<Waiting>,
-}
+/// What a waiting request is answered with.
+type Grant = oneshot::Sender<IntakePermit>;
 
-#[derive(Debug)]
-struct Waiting {
-    bytes: u64,
-    grant: oneshot::Sender<IntakePermit>,
+impl Waits for Grant {
+    fn is_gone(&self) -> bool {
+        self.is_closed()
+    }
 }
 
 /// Bytes of the budget; dropping it gives them back.
 #[derive(Debug)]
 pub struct IntakePermit {
     shared: Arc<Shared>,
+    account: AccountId,
     bytes: u64,
 }
 
 impl Intake {
-    /// A budget of this many bytes.
+    /// A budget of this many bytes, with one account.
     pub fn new(bytes_max: u64) -> Self {
         let free = i64::try_from(bytes_max).expect("a budget is smaller than 8 EiB");
-        Self { shared: Arc::new(Shared { bytes_max, state: Mutex::new(State { free, waiting: VecDeque::new() }) }) }
+        Self { shared: Arc::new(Shared { bytes_max, books: Mutex::new(Books::new(free)) }), account: 0 }
+    }
+
+    /// The same budget under a new account, which may hold `most` bytes; without that, as many as all accounts leave free.
+    ///
+    /// From the first further account on the rule is that of all accounts without a bound.
+    #[must_use]
+    pub fn account(&self, most: Option<u64>) -> Self {
+        let account = self.shared.lock().open(most.map(signed));
+        Self { shared: self.shared.clone(), account }
+    }
+
+    /// Gives this account another bound.
+    pub fn bound(&self, most: Option<u64>) {
+        self.shared.lock().bound(self.account, most.map(signed));
     }
 
     /// Admits `bytes` if nobody has to wait for them.
     pub fn try_admit(&self, bytes: u64) -> Option<IntakePermit> {
         let bytes = bytes.min(self.shared.bytes_max);
-        let mut state = self.shared.lock();
-        if !state.waiting.is_empty() || state.free < bytes as i64 {
-            return None;
-        }
-        state.free -= bytes as i64;
-        Some(IntakePermit { shared: self.shared.clone(), bytes })
+        self.shared.lock().try_take(self.account, bytes).then(|| self.permit(bytes))
     }
 
     /// Waits until `bytes` more may be held in memory; more than the whole budget counts as the whole budget.
@@ -67,13 +80,12 @@ impl Intake {
     pub async fn admit(&self, bytes: u64) -> IntakePermit {
         let bytes = bytes.min(self.shared.bytes_max);
         let granted = {
-            let mut state = self.shared.lock();
-            if state.waiting.is_empty() && state.free >= bytes as i64 {
-                state.free -= bytes as i64;
-                return IntakePermit { shared: self.shared.clone(), bytes };
+            let mut books = self.shared.lock();
+            if books.try_take(self.account, bytes) {
+                return self.permit(bytes);
             }
             let (grant, granted) = oneshot::channel();
-            state.waiting.push_back(Waiting { bytes, grant });
+            books.wait(self.account, bytes, grant);
             granted
         };
         granted.await.expect("a waiting request is answered as long as the budget lives")
@@ -81,12 +93,17 @@ impl Intake {
 
     /// A permit for nothing, which may still be split.
     pub fn nothing(&self) -> IntakePermit {
-        IntakePermit { shared: self.shared.clone(), bytes: 0 }
+        self.permit(0)
     }
 
-    /// Bytes held by permits.
+    /// Bytes held by permits of all accounts.
     pub fn held_bytes(&self) -> u64 {
-        self.shared.bytes_max.saturating_add_signed(self.shared.lock().free.wrapping_neg())
+        self.shared.bytes_max.saturating_add_signed(self.shared.lock().free().wrapping_neg())
+    }
+
+    /// Bytes held by permits of this account.
+    pub fn own_bytes(&self) -> u64 {
+        u64::try_from(self.shared.lock().held(self.account)).unwrap_or(0)
     }
 
     /// Bytes there are in all.
@@ -94,36 +111,32 @@ impl Intake {
         self.shared.bytes_max
     }
 
-    /// Requests that wait.
+    /// Requests of all accounts that wait.
     pub fn waiting(&self) -> usize {
-        self.shared.lock().waiting.len()
+        self.shared.lock().waiting()
+    }
+
+    fn permit(&self, bytes: u64) -> IntakePermit {
+        IntakePermit { shared: self.shared.clone(), account: self.account, bytes }
     }
 }
 
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics while counting bytes")
+    fn lock(&self) -> MutexGuard<'_, Books<Grant>> {
+        self.books.lock().expect("nobody panics while counting bytes")
     }
 
-    fn give_back(self: &Arc<Self>, bytes: u64) {
+    fn give_back(self: &Arc<Self>, account: AccountId, bytes: u64) {
+        // Allocates only where somebody is granted something.
         let mut granted = Vec::new();
-        {
-            let mut state = self.lock();
-            state.free += bytes as i64;
-            while let Some(next) = state.waiting.front() {
-                if state.free < next.bytes as i64 && !next.grant.is_closed() {
-                    break;
-                }
-                let next = state.waiting.pop_front().expect("the front was just seen");
-                if !next.grant.is_closed() {
-                    state.free -= next.bytes as i64;
-                    granted.push(next);
-                }
-            }
-        }
-        for Waiting { bytes, grant } in granted {
+        self.lock().give_back(account, bytes, &mut granted);
+        for (account, bytes, grant) in granted {
             // A permit nobody waits for any more comes back here and is dropped, which gives its bytes back.
-            let _ = grant.send(IntakePermit { shared: self.clone(), bytes });
+            let _ = grant.send(IntakePermit { shared: self.clone(), account, bytes });
         }
     }
 }
@@ -139,17 +152,27 @@ impl IntakePermit {
     pub fn split(&mut self, bytes: u64) -> Self {
         let lacking = bytes.saturating_sub(self.bytes);
         if lacking > 0 {
-            self.shared.lock().free -= lacking as i64;
+            self.shared.lock().take(self.account, lacking);
         }
         self.bytes -= bytes - lacking;
-        Self { shared: self.shared.clone(), bytes }
+        Self { shared: self.shared.clone(), account: self.account, bytes }
+    }
+
+    /// Has its bytes count under this account from here on, which may bring that over its share.
+    ///
+    /// # Panics
+    /// When the account is one of another budget.
+    pub fn charge_to(&mut self, account: &Intake) {
+        assert!(Arc::ptr_eq(&self.shared, &account.shared), "bytes cannot move from one budget to another");
+        self.shared.lock().move_to(self.account, account.account, self.bytes);
+        self.account = account.account;
     }
 }
 
 impl Drop for IntakePermit {
     fn drop(&mut self) {
         if self.bytes > 0 {
-            self.shared.give_back(self.bytes);
+            self.shared.give_back(self.account, self.bytes);
         }
     }
 }
@@ -207,5 +230,24 @@ mod tests {
         let mut permit = intake.admit(40).await;
         let part = permit.split(30);
         assert_eq!((permit.bytes(), part.bytes(), intake.held_bytes()), (10, 30, 40));
+    }
+
+    #[tokio::test]
+    async fn one_that_holds_its_share_keeps_no_other_waiting() {
+        let intake = Intake::new(100);
+        let (loud, quiet) = (intake.account(None), intake.account(Some(30)));
+        let held: Vec<_> = std::iter::from_fn(|| loud.try_admit(5)).collect();
+        assert_eq!((held.len(), loud.own_bytes(), intake.held_bytes()), (10, 50, 50));
+        tokio::select! {
+            biased;
+            _ = loud.admit(5) => panic!("it holds its share"),
+            _ = quiet.admit(20) => {}
+        }
+        let mut moved = quiet.admit(20).await;
+        moved.charge_to(&loud);
+        assert_eq!((loud.own_bytes(), quiet.own_bytes()), (70, 0));
+        drop(moved);
+        drop(held);
+        assert_eq!((loud.own_bytes(), intake.held_bytes()), (0, 0));
     }
 }

@@ -22,6 +22,7 @@ pub mod sink;
 pub mod source;
 pub mod stop;
 pub mod tally;
+pub mod tenant;
 pub mod time;
 pub mod units;
 pub mod waiting;

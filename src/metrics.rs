@@ -6,7 +6,9 @@
 mod beats;
 mod buffer;
 mod http;
+mod lookup;
 mod source;
+mod tenant;
 mod tls;
 
 use std::sync::Arc;
@@ -27,9 +29,15 @@ use buffer::BufferFamilies;
 pub use buffer::WriterMetrics;
 use http::HttpFamilies;
 pub use http::HttpMetrics;
+pub use lookup::LookupMetrics;
 pub use source::ConnectionEnd;
 use source::LongerLines;
 pub use source::SourceMetrics;
+pub use tenant::NOBODY;
+pub use tenant::OTHER;
+pub use tenant::REFUSALS;
+use tenant::TenantFamilies;
+pub use tenant::TenantMetrics;
 pub use tls::Handshake;
 use tls::TlsFamilies;
 pub use tls::TlsMetrics;
@@ -83,25 +91,6 @@ pub struct Figures {
     pub sinks: Vec<SinkFigures>,
 }
 
-/// The counters of something that lines are looked up in.
-#[derive(Clone, Debug)]
-pub struct LookupMetrics {
-    loaded: IntCounter,
-    refused: IntCounter,
-}
-
-impl LookupMetrics {
-    /// Counts a changed file that has taken effect.
-    pub fn loaded(&self) {
-        self.loaded.inc();
-    }
-
-    /// Counts a changed file that could not be used.
-    pub fn refused(&self) {
-        self.refused.inc();
-    }
-}
-
 /// The registry and what is filled in when somebody asks.
 #[derive(Debug)]
 pub struct Metrics {
@@ -110,6 +99,8 @@ pub struct Metrics {
     http: HttpFamilies,
     beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
+    tenant_reloads: IntCounterVec,
+    tenant: TenantFamilies,
     tls: TlsFamilies,
     writer: WriterMetrics,
     asked: Mutex<AskedFamilies>,
@@ -205,11 +196,18 @@ impl Metrics {
             "Changed files that lines are looked up in, by whether they could be used",
             &["lookup", "result"],
         );
+        let tenant_reloads = counters(
+            &registry,
+            "tenant_reloads_total",
+            "Changed tenants or files of tokens, by whether they could be used",
+            &["result"],
+        );
+        let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
         let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
         let beats = BeatsFamilies::new(&registry);
-        Self { registry, source, http, beats, lookup_reloads, tls, writer, asked }
+        Self { registry, source, http, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -231,6 +229,17 @@ impl Metrics {
     /// The counters of a source that takes requests over HTTP.
     pub fn http(&self, source: &str) -> HttpMetrics {
         self.http.of(source)
+    }
+
+    /// What is counted of the tenant of this name; of everybody who is none where it is empty.
+    pub fn tenant(&self, name: &str) -> TenantMetrics {
+        self.tenant.tenant(name)
+    }
+
+    /// The counters of what says who the tenants are.
+    pub fn tenant_reloads(&self) -> LookupMetrics {
+        let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
+        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
     }
 
     /// What is counted of the TLS of a source that has it.

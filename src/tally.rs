@@ -21,6 +21,8 @@ pub struct Tally {
     pub preambles: u64,
     /// Members of preambles that were not taken.
     pub preamble_members_ignored: u64,
+    /// Members of events and fields of preambles that were left out, because the tenant has fields of their names.
+    pub overridden: u64,
     /// Lines cut at the limit.
     pub cut: u64,
     /// Lines with fields AWS has not told us about, by shape.

@@ -139,7 +139,7 @@ fn entries(numbers: Range<u64>) -> Vec<Entry> {
     let entry = |seq: u64| {
         let docs = format!("{{\"n\":{seq},\"x\":\"{}\"}}\n", "x".repeat(900));
         let marks = [Mark { end: docs.len() as u32, id: EventId([seq as u8; 16]), time: 1 }].into();
-        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 2, is_rejects: false };
+        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 2, is_rejects: false, tenant: None };
         Entry { seq: Seq(seq), batch: Arc::new(batch) }
     };
     numbers.map(entry).collect()

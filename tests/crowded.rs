@@ -24,6 +24,7 @@ use elbow::sink::SinkPlan;
 use elbow::source::door::DoorPlan;
 use elbow::source::tcp::Confirm;
 use elbow::source::tcp::TcpSourcePlan;
+use elbow::tenant::plan::TenantsPlan;
 
 const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -42,6 +43,7 @@ fn plan(file: &Path) -> RelayPlan {
         sources: vec![SourcePlan { door, kind, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
         lookups: Vec::new(),
+        tenants: TenantsPlan::default(),
         id_key: IdKey::PUBLISHED,
     }
 }

@@ -39,6 +39,8 @@ mod proxy;
 mod senders;
 #[path = "e2e/stopping.rs"]
 mod stopping;
+#[path = "e2e/tenants.rs"]
+mod tenants;
 #[path = "e2e/tls.rs"]
 mod tls;
 #[path = "e2e/tls_crowds.rs"]

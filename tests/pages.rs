@@ -193,6 +193,14 @@ path = '/var/lib/places.mmdb'
 [[lookup]]
 name = 'agents'
 type = 'user_agent'
+[[tenant]]
+name = 'pay'
+endpoints = ['vpce-1']
+certificate_names = ['pay.example']
+networks = ['10.0.0.0/8']
+token_file = '/run/secrets/pay'
+[tenant.fields]
+team = 'pay'
 ";
 
 /// Where the configuration page tells of a section of the report.
@@ -208,6 +216,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
         "[[rule]] noise" => "[[rule]]",
+        "[[tenant]] pay" => "[[tenant]]",
         "[[lookup]] teams" => "[[lookup]] of type \"table\"",
         "[[lookup]] places" | "[[lookup]] agents" => "[[lookup]]",
         table => table,
@@ -295,6 +304,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
     let type_line = match heading {
         "[[source]]" => "type = 'tcp'",
         "[[source]] of type \"http\"" => "type = 'http'",
+        "[[tenant]]" => "endpoints = ['vpce-1']",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
@@ -416,6 +426,8 @@ fn metrics() -> Metrics {
     source.longer(&tally);
     metrics.lookup("teams").loaded();
     metrics.tls("in").loaded();
+    metrics.tenant("pay").took(1, 1);
+    metrics.tenant_reloads().loaded();
     metrics
 }
 

@@ -53,5 +53,5 @@ pub(crate) fn batch() -> Arc<Batch> {
         docs.push(b'\n');
         marks.push(Mark { end: docs.len() as u32, id: EventId([marks.len() as u8; 16]), time: marks.len() as i64 });
     }
-    Arc::new(Batch { docs: docs.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false })
+    Arc::new(Batch { docs: docs.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false, tenant: None })
 }

@@ -63,11 +63,17 @@ impl SourceNames {
 
 /// Bytes an entry takes in a payload.
 pub fn entry_bytes(batch: &Batch, source: &str) -> u64 {
-    let names = source.len().min(NAME_MAX).next_multiple_of(8);
+    let names = (source.len().min(NAME_MAX) + tenant_of(batch).len()).next_multiple_of(8);
     (HEAD + names + batch.marks.len() * MARK + batch.docs.len().next_multiple_of(8)) as u64
 }
 
 const NAME_MAX: usize = 255;
+
+/// The name of a batch's tenant as it is written.
+fn tenant_of(batch: &Batch) -> &[u8] {
+    let name = batch.tenant.as_deref().unwrap_or_default().as_bytes();
+    &name[..name.len().min(NAME_MAX)]
+}
 
 /// A frame about to be written: a scratch buffer and the documents it refers to.
 #[derive(Debug, Default)]
@@ -139,11 +145,14 @@ impl FrameWriter {
         out.extend_from_slice(&u32::try_from(batch.docs.len()).expect("a batch is cut at its limit").to_le_bytes());
         out.extend_from_slice(&u32::try_from(batch.marks.len()).expect("events have bytes").to_le_bytes());
         out.extend_from_slice(&batch.received.to_le_bytes());
-        out.push(u8::try_from(source.len()).expect("it was cut"));
-        out.extend_from_slice(&[0, 0, u8::from(batch.is_rejects)]);
+        let tenant = tenant_of(batch);
+        out.extend([source, tenant].map(|name| u8::try_from(name.len()).expect("it was cut")));
+        out.extend_from_slice(&[0, u8::from(batch.is_rejects)]);
         out.extend_from_slice(&[0; 12]);
         out.extend_from_slice(source);
-        out.resize(out.len() + source.len().next_multiple_of(8) - source.len(), 0);
+        out.extend_from_slice(tenant);
+        let names = source.len() + tenant.len();
+        out.resize(out.len() + names.next_multiple_of(8) - names, 0);
         for mark in &batch.marks {
             let mut bytes = [0; MARK];
             bytes[..4].copy_from_slice(&mark.end.to_le_bytes());
@@ -189,6 +198,10 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     let names_bytes = name_lengths.iter().sum::<usize>().next_multiple_of(8);
     let source = rest.get(HEAD..HEAD + name_lengths[0]).ok_or(Malformed)?;
     let source = std::str::from_utf8(source).map_err(|_| Malformed)?;
+    let tenant_at = HEAD + name_lengths[0];
+    let tenant = rest.get(tenant_at..tenant_at + name_lengths[1]).ok_or(Malformed)?;
+    let tenant = std::str::from_utf8(tenant).map_err(|_| Malformed)?;
+    let tenant = (!tenant.is_empty()).then(|| tenant.into());
     let marks_at = HEAD + names_bytes;
     let docs_at = events.checked_mul(MARK).and_then(|bytes| bytes.checked_add(marks_at)).ok_or(Malformed)?;
     let marks = rest.get(marks_at..docs_at).ok_or(Malformed)?;
@@ -200,7 +213,7 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     }
     let docs = payload.slice(at + docs_at..at + docs_at + docs_bytes);
     let is_rejects = head[19] & 1 == 1;
-    Ok((Batch { docs, marks, source: names.id(source), received, is_rejects }, end))
+    Ok((Batch { docs, marks, source: names.id(source), received, is_rejects, tenant }, end))
 }
 
 /// When an entry was received whose head begins here.
@@ -230,7 +243,14 @@ mod tests {
                 let end = docs.len() as u32;
                 marks.push(Mark { end, id: EventId([end as u8; 16]), time: received ^ 77 });
             }
-            Batch { docs: docs.into(), marks: marks.into(), source: SourceId(source), received, is_rejects: received % 2 == 0 }
+            Batch {
+                docs: docs.into(),
+                marks: marks.into(),
+                source: SourceId(source),
+                received,
+                is_rejects: received % 2 == 0,
+                tenant: (received % 3 == 0).then(|| "a tenant".into()),
+            }
         });
         vec(batch, 1..5)
     }
@@ -264,6 +284,7 @@ mod tests {
                 prop_assert_eq!(&decoded.batch.docs, &entry.batch.docs);
                 prop_assert_eq!(&decoded.batch.marks, &entry.batch.marks);
                 prop_assert_eq!(decoded.batch.is_rejects, entry.batch.is_rejects);
+                prop_assert_eq!(&decoded.batch.tenant, &entry.batch.tenant);
                 prop_assert_eq!((decoded.batch.source, decoded.batch.received), (entry.batch.source, entry.batch.received));
             }
         }

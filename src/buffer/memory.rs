@@ -17,6 +17,7 @@ use crate::buffer::BufferStat;
 use crate::buffer::Closed;
 use crate::buffer::CursorStat;
 use crate::buffer::Entry;
+use crate::buffer::Fill;
 use crate::buffer::MemoryPlan;
 use crate::seq::Seq;
 
@@ -148,6 +149,11 @@ impl Memory {
         self.wake(&mut state);
         drop(state);
         self.room.close();
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        let state = self.lock();
+        Fill { first: Seq(state.first), bytes: state.bytes, bytes_max: self.bytes_max }
     }
 
     pub(super) fn stat(&self) -> BufferStat {
@@ -300,7 +306,14 @@ mod tests {
 
     fn batch(events: u32, received: i64) -> Batch {
         let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from("{}\n".repeat(events as usize)), marks, source: SourceId(0), received, is_rejects: false }
+        Batch {
+            docs: Bytes::from("{}\n".repeat(events as usize)),
+            marks,
+            source: SourceId(0),
+            received,
+            is_rejects: false,
+            tenant: None,
+        }
     }
 
     fn bytes(events: u32) -> u64 {

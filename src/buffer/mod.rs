@@ -93,6 +93,17 @@ pub struct Acked {
     pub bytes: u64,
 }
 
+/// How full a buffer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fill {
+    /// Number of the first entry that some sink has not acked; of the next one where there is none.
+    pub first: Seq,
+    /// Bytes it takes.
+    pub bytes: u64,
+    /// Bytes it may take.
+    pub bytes_max: u64,
+}
+
 /// The appending side. Clones are the same buffer.
 #[derive(Clone, Debug)]
 pub struct Buffer {
@@ -255,6 +266,14 @@ impl Buffer {
         match &self.kept {
             Kept::Memory(_) => std::future::pending().await,
             Kept::Disk(store) => store.failed().await,
+        }
+    }
+
+    /// How full it is. Takes a lock for a few loads, so that it may be asked once per read.
+    pub fn fill(&self) -> Fill {
+        match &self.kept {
+            Kept::Memory(memory) => memory.fill(),
+            Kept::Disk(store) => store.fill(),
         }
     }
 

@@ -206,7 +206,14 @@ fn rest(batch: &Batch, events: &[Event<'_>]) -> Batch {
         Mark { end: u32::try_from(docs.len()).expect("it is part of a batch"), ..*event.mark }
     });
     let marks = marks.collect();
-    Batch { docs: docs.freeze(), marks, source: batch.source, received: batch.received, is_rejects: batch.is_rejects }
+    Batch {
+        docs: docs.freeze(),
+        marks,
+        source: batch.source,
+        received: batch.received,
+        is_rejects: batch.is_rejects,
+        tenant: batch.tenant.clone(),
+    }
 }
 
 #[cfg(test)]

@@ -384,11 +384,9 @@ fn parts(batch: Batch, bytes_max: usize) -> Vec<Batch> {
         let end = batch.marks[at].end as usize;
         let next = batch.marks.get(at + 1).map_or(usize::MAX, |mark| mark.end as usize);
         if next == usize::MAX || next - start > bytes_max {
-            let marks = batch.marks[from..=at].iter().map(|mark| {
-                let end = mark.end - u32::try_from(start).expect("a batch is cut at its limit");
-                Mark { end, ..*mark }
-            });
-            parts.push(Batch { docs: batch.docs.slice(start..end), marks: marks.collect(), ..batch });
+            let before = u32::try_from(start).expect("a batch is cut at its limit");
+            let marks = batch.marks[from..=at].iter().map(|mark| Mark { end: mark.end - before, ..*mark }).collect();
+            parts.push(Batch { docs: batch.docs.slice(start..end), marks, ..batch.clone() });
             (from, start) = (at + 1, end);
         }
     }

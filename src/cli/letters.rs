@@ -220,8 +220,10 @@ fn in_full(event: &Event<'_>, source: &str) -> String {
         Ok(document) => format!("{document:#}"),
         Err(_) => String::from_utf8_lossy(event.document).escape_default().to_string(),
     };
+    let tenant = event.entry.batch.tenant.as_ref();
+    let tenant = tenant.map_or(String::new(), |tenant| format!("tenant    {}\n", tenant.escape_default()));
     format!(
-        "address   {}\nsource    {source}\nreceived  {}\ntime      {}\nid        {}\nbytes     {}\n{document}\n\n",
+        "address   {}\nsource    {source}\n{tenant}received  {}\ntime      {}\nid        {}\nbytes     {}\n{document}\n\n",
         address(event),
         time(event.entry.batch.received),
         time(event.mark.time),

@@ -14,6 +14,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::mpsc;
 use tokio::sync::watch;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -32,6 +33,7 @@ use crate::pipeline::relay::TAKES_REQUESTS;
 use crate::pipeline::start_error::StartError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
+use crate::tenant::plan::TenantsPlan;
 
 /// Exit status when the relay failed while running or could not start.
 const EXIT_FAILURE: u8 = 1;
@@ -66,7 +68,7 @@ pub fn run(command: &Run) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let status = runtime.block_on(relay(plan, is_first_try(command)));
+    let status = runtime.block_on(relay(plan, command));
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     ExitCode::from(status)
 }
@@ -77,7 +79,8 @@ fn is_first_try(command: &Run) -> bool {
     command.config.is_none() && (command.overrides == Overrides::default() || io::stderr().is_terminal())
 }
 
-async fn relay(plan: Plan, is_first_try: bool) -> u8 {
+async fn relay(plan: Plan, command: &Run) -> u8 {
+    let is_first_try = is_first_try(command);
     let signals = Signals::listen();
     let (mut terminate, mut interrupt, mut hangup, _file_size) = match signals {
         Ok(Signals { terminate, interrupt, hangup, file_size }) => (terminate, interrupt, hangup, file_size),
@@ -93,7 +96,9 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } => EXIT_CONFIGURATION,
+                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } | StartError::Tenants(_) => {
+                    EXIT_CONFIGURATION
+                }
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
@@ -107,14 +112,15 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
     announce(&relay, &sinks, &buffer, is_first_try);
     // One listener counts: a second signal that comes before anybody waits for it is remembered.
     let (count, heard) = watch::channel(0);
-    let reload = relay.reload();
+    let (reload, tenants) = (relay.reload(), relay.tenants());
     let listening = async {
         loop {
             let name = tokio::select! {
                 _ = terminate.recv() => "SIGTERM",
                 _ = interrupt.recv() => "SIGINT",
                 _ = hangup.recv() => {
-                    tracing::info!("received SIGHUP: looking at lookup files and certificates");
+                    tracing::info!("received SIGHUP: looking at tenants, lookup files and certificates");
+                    replace_tenants(command, tenants.as_ref()).await;
                     reload.ask();
                     continue;
                 }
@@ -131,6 +137,23 @@ async fn relay(plan: Plan, is_first_try: bool) -> u8 {
     tokio::select! {
         ended = relay.run_until(times(1), times(2)) => status(&ended),
         never = listening => never,
+    }
+}
+
+/// Reads the configuration again and has its tenants take the place of those there are; everything else in it waits for the
+/// next start.
+async fn replace_tenants(command: &Run, tenants: Option<&mpsc::Sender<TenantsPlan>>) {
+    let plan = match load(command.config.as_deref(), &command.overrides) {
+        Ok(plan) => plan.relay.tenants,
+        Err(error) => return tracing::error!(%error, "the configuration has mistakes: what was before stays in force"),
+    };
+    match tenants {
+        // An error says that the relay is ending.
+        Some(tenants) => drop(tenants.send(plan).await),
+        None if plan.is_in_use() => {
+            tracing::warn!("the configuration has tenants, and had none: they take effect at the next start")
+        }
+        None => {}
     }
 }
 

@@ -16,6 +16,7 @@ use crate::config::sink;
 use crate::config::source;
 use crate::config::storage;
 use crate::config::storage::Storage;
+use crate::config::tenant;
 use crate::elb::rules::RulePlan;
 use crate::event_id::IdKey;
 use crate::pipeline::admin::AdminPlan;
@@ -45,7 +46,6 @@ pub struct Shared {
 
 /// Reads the whole file. The plan is only meant when there were no complaints.
 pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
-    root.later("tenant", "remove the table");
     let memory_bytes_max = decide_memory(&mut root);
     let Storage { buffer, dead_letters, document_bytes_max } = storage::decide(&mut root, overrides, memory_bytes_max);
     let mut listening = Vec::new();
@@ -65,10 +65,12 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     check_sources(root.desk(), &shared.rules, &names, &sources);
     check_sources(root.desk(), &shared.lookups, &names, &sources);
     let sinks = sink::decide_all(&mut root, overrides, &shared);
+    let tenants = tenant::decide_all(&mut root);
+    tenant::warn_of_the_unprovable(root.desk(), &tenants, &sources);
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);
-    let relay = RelayPlan { memory_bytes_max, buffer, dead_letters, admin, sources, sinks, lookups, id_key };
+    let relay = RelayPlan { memory_bytes_max, buffer, dead_letters, admin, sources, sinks, lookups, tenants, id_key };
     Plan { relay, report: Report::default() }
 }
 

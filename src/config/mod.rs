@@ -3,7 +3,8 @@
 //! Planning opens nothing, resolves nothing and reads no clock; the same inputs give the same plan. The built-in
 //! defaults are a text like any other, so that they can do nothing a file cannot.
 //!
-//! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`], [`sink`], [`storage`] and [`tls`] know what keys mean;
+//! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`], [`sink`], [`tenant`], [`storage`] and [`tls`]
+//! know what keys mean;
 //! [`reader`] knows tables, ranges and types; [`complaint`] shows mistakes, [`report`] what was decided.
 
 pub mod address;
@@ -26,6 +27,7 @@ pub mod sink;
 pub mod source;
 pub mod storage;
 pub mod substitute;
+pub mod tenant;
 pub mod tls;
 pub mod words;
 

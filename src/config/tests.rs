@@ -23,6 +23,7 @@ use crate::source::tcp::Confirm;
 
 mod handling;
 mod listener;
+mod tenants;
 mod tls;
 
 fn variables(name: &str) -> Option<String> {
@@ -336,7 +337,6 @@ fn mistakes_at_the_top() {
     check_top("data_dir = '/x'\n[buffer]\ndurability = 'dsk'\n", (3, 14), "buffer.durability", "did you mean \"disk\"?");
     check_top("[memroy]\n", (1, 2), "memroy", "did you mean memory?");
     check_top("memory = 5\n", (1, 10), "memory", "expected a table, found a whole number");
-    check_top("[[tenant]]\n", (1, 3), "tenant", "not available yet");
     check_top("[memory]\nmax_bytes = '1KiB'\n", (2, 13), "memory.max_bytes", "allowed: 16MiB to 1TiB");
     check_top("[memory]\nmax_bytes = '1 gig'\n", (2, 13), "memory.max_bytes", "unknown unit; expected one of B, KiB");
     check_top("[memory]\nmax_bytes = true\n", (2, 13), "memory.max_bytes", "expected a string, found true or false");

@@ -42,11 +42,16 @@ const CONSTANTS: [(&str, &str); 5] = [
     ("Type", "logs"),
 ];
 
+/// Whether a member of this name is the same in all documents, and what the configuration says.
+pub(super) fn is_constant(name: &str) -> bool {
+    CONSTANTS.iter().any(|&(constant, _)| constant == name)
+}
+
 /// Whether the schema's documents have a member of this name.
 pub(super) fn has_member(name: &str) -> bool {
     let keys = [&RECEIVED, &NAME, &CLIENT, &BACKEND, &REQUEST];
     let mut keys = keys.into_iter().chain(&TIMES).chain(&STATUS).chain(&BYTES);
-    keys.any(|key| key.name() == name) || CONSTANTS.iter().any(|&(constant, _)| constant == name)
+    keys.any(|key| key.name() == name) || is_constant(name)
 }
 
 /// The five constant members, with values from the static fields where they have them.

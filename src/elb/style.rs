@@ -126,6 +126,13 @@ impl Style {
         RELAYS.contains(&name) || Kind::ALL.into_iter().any(|kind| self.has_member(kind, name))
     }
 
+    /// Whether a line decides what a member of this name holds, so that no field of that name can stand for something else. The
+    /// constant members of the classic schema are fields.
+    pub fn is_of_lines(&self, name: &str) -> bool {
+        let is_constant = self.schema == Schema::Classic && classic_schema::is_constant(name);
+        self.is_own_member(name) && !is_constant
+    }
+
     /// Whether the documents of a kind have a member of this name, or take this field up elsewhere.
     fn has_member(&self, kind: Kind, name: &str) -> bool {
         let by_aws = || {

@@ -37,13 +37,15 @@ pub enum ConnectionEnd {
     NotStored,
     /// The relay stopped, and the sender had not closed it by the deadline.
     Stopped,
+    /// Its sender may not send, or not on one more connection.
+    Refused,
     /// Our own fault.
     Panicked,
 }
 
 impl ConnectionEnd {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Closed,
         Self::Reset,
         Self::Idle,
@@ -55,6 +57,7 @@ impl ConnectionEnd {
         Self::Protocol,
         Self::NotStored,
         Self::Stopped,
+        Self::Refused,
         Self::Panicked,
     ];
 
@@ -72,6 +75,7 @@ impl ConnectionEnd {
             Self::Protocol => "protocol",
             Self::NotStored => "not_stored",
             Self::Stopped => "stopped",
+            Self::Refused => "refused",
             Self::Panicked => "panicked",
         }
     }

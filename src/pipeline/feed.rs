@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use super::framer::Cut;
 use super::framer::Framer;
+use super::look::Looks;
 use super::parse::LineParser;
 use super::pool::Pool;
 use crate::batch::ALONE_BYTES;
@@ -19,11 +20,15 @@ use crate::framing::lines::Whole;
 use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
+use crate::peer::Peer;
 use crate::source::Feed;
 use crate::source::Framing;
 use crate::source::Passed;
 use crate::tally::Longer;
 use crate::tally::Origin;
+use crate::tally::Tally;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 
 /// Documents a batch holds at the most before the next one is begun, in bytes. One document may pass it.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
@@ -44,6 +49,8 @@ pub struct LineFeed {
     source: SourceId,
     pool: Pool,
     metrics: Arc<SourceMetrics>,
+    /// Whose the lines are, where senders are told apart.
+    tenant: Option<TenantRef>,
     /// Whether the end of a line that has no newline is beyond doubt, because the sender has said where its bytes end.
     knows_its_end: bool,
 }
@@ -51,12 +58,30 @@ pub struct LineFeed {
 impl LineFeed {
     /// The feed of a new connection.
     pub fn new(line_bytes_max: usize, parser: LineParser, source: SourceId, pool: Pool, metrics: Arc<SourceMetrics>) -> Self {
-        Self { framer: Framer::Lines(Lines::new(line_bytes_max)), parser, source, pool, metrics, knows_its_end: false }
+        let framer = Framer::Lines(Lines::new(line_bytes_max));
+        Self { framer, parser, source, pool, metrics, tenant: None, knows_its_end: false }
     }
 
-    /// The same for a sender that is told what was taken: its first line over the limit is refused instead of being cut.
+    /// The same for lines of a tenant, as its parser has been told.
     #[must_use]
-    pub fn refusing_long_lines(self) -> Self {
+    pub fn of_tenant(self, tenant: TenantRef) -> Self {
+        Self { tenant: Some(tenant), ..self }
+    }
+
+    /// The same where the first line may say whose the lines are.
+    #[must_use]
+    pub fn with_visit(self, visit: Visit, looks: Arc<Looks>, peer: Peer) -> Self {
+        Self { parser: self.parser.with_visit(visit, looks, peer), ..self }
+    }
+
+    /// The same for a sender that is told what was taken, where it is: its first line over the limit is refused instead of
+    /// being cut.
+    #[must_use]
+    pub fn refusing(self, refuses_long_lines: bool) -> Self {
+        if refuses_long_lines { self.refusing_long_lines() } else { self }
+    }
+
+    fn refusing_long_lines(self) -> Self {
         let framer = match self.framer {
             Framer::Lines(lines) => Framer::Lines(lines.refusing()),
             // These do it anyway.
@@ -84,7 +109,7 @@ impl LineFeed {
         step: impl FnOnce(&mut Framer, &mut dyn FnMut(&[u8], usize, usize, Cut)) -> R,
     ) -> R {
         let received = Received::at(now());
-        let Self { framer, parser, source, pool, knows_its_end, .. } = self;
+        let Self { framer, parser, source, pool, tenant, knows_its_end, .. } = self;
         let mut builder = None;
         let mut each = |chunk: &[u8], start: usize, end: usize, cut: Cut| {
             let builder = builder.get_or_insert_with(|| BatchBuilder::new(pool.take()));
@@ -97,23 +122,26 @@ impl LineFeed {
                 Cut::Piece(piece) => parser.piece(chunk, start, end, piece, received, builder),
             }
             if builder.bytes() >= BATCH_BYTES_MAX {
-                out.push(finished(std::mem::take(builder), *source, received.micros, pool, permit));
+                follow(parser, tenant, permit);
+                out.push(owned(finished(std::mem::take(builder), *source, received.micros, pool, permit), tenant));
             }
             if parser.letters.bytes() >= BATCH_BYTES_MAX {
+                follow(parser, tenant, permit);
                 let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
-                out.push(Batch { is_rejects: true, ..letters });
+                out.push(owned(Batch { is_rejects: true, ..letters }, tenant));
             }
         };
         let result = step(framer, &mut each);
+        follow(parser, tenant, permit);
         if !parser.letters.is_empty() {
             let letters = finished(std::mem::take(&mut parser.letters), *source, received.micros, pool, permit);
-            out.push(Batch { is_rejects: true, ..letters });
+            out.push(owned(Batch { is_rejects: true, ..letters }, tenant));
         }
         if let Some(builder) = builder {
             if builder.is_empty() {
                 pool.put(builder.into_buffer());
             } else {
-                out.push(finished(builder, *source, received.micros, pool, permit));
+                out.push(owned(finished(builder, *source, received.micros, pool, permit), tenant));
             }
         }
         result
@@ -121,8 +149,15 @@ impl LineFeed {
 
     /// Adds what became of a read's lines to the metrics, and says of a new shape of line that there is one; gives how many
     /// events were taken, and how many no parser took.
-    fn count(&mut self, bytes: usize) -> Counted {
-        let tally = std::mem::take(&mut self.parser.tally);
+    fn count(&mut self, bytes: usize, out: &mut Vec<Batch>) -> Counted {
+        let mut tally = std::mem::take(&mut self.parser.tally);
+        if self.parser.is_refused() {
+            out.clear();
+            tally = Tally::default();
+        }
+        if let Some(tenant) = self.tenant.as_ref().filter(|_| tally.overridden > 0) {
+            tenant.cut_members(tally.overridden);
+        }
         self.metrics.read(bytes, &tally);
         for Longer { kind, tokens, .. } in self.metrics.longer(&tally) {
             tracing::warn!(
@@ -144,6 +179,19 @@ struct Counted {
     rejected: u64,
 }
 
+/// Follows a sender that has said whose it is: from here on what it holds counts as that tenant's.
+fn follow(parser: &mut LineParser, tenant: &mut Option<TenantRef>, permit: &mut IntakePermit) {
+    if let Some(moved_to) = parser.moved_to.take() {
+        permit.charge_to(moved_to.intake());
+        *tenant = Some(moved_to);
+    }
+}
+
+/// The same batch as a tenant's.
+fn owned(batch: Batch, tenant: &Option<TenantRef>) -> Batch {
+    Batch { tenant: tenant.as_ref().and_then(|tenant| tenant.label().cloned()), ..batch }
+}
+
 fn finished(builder: BatchBuilder, source: SourceId, received: Micros, pool: &Pool, permit: &mut IntakePermit) -> Batch {
     let beside = builder.len() * size_of::<Mark>() + ALONE_BYTES;
     builder.build(source, received, |buffer, used| pool.share(buffer, used, beside, permit))
@@ -158,10 +206,10 @@ impl Feed for LineFeed {
 
     fn feed(&mut self, read: &[u8], permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let fed = self.collect(permit, out, |framer, each| framer.feed(read, each));
-        let Counted { accepted, rejected } = self.count(read.len());
+        let Counted { accepted, rejected } = self.count(read.len(), out);
         self.metrics.skipped(fed.skipped_bytes);
         self.parser.forget();
-        Passed { lines: fed.newlines, accepted, rejected, too_long: fed.refused }
+        Passed { lines: fed.newlines, accepted, rejected, too_long: fed.refused, refused: self.parser.is_refused() }
     }
 
     fn finish(&mut self, clean: bool, permit: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
@@ -172,9 +220,9 @@ impl Feed for LineFeed {
                 each(chunk, start, end, cut);
             })
         });
-        let Counted { accepted, rejected } = self.count(0);
+        let Counted { accepted, rejected } = self.count(0, out);
         self.metrics.unfinished(lost as u64);
-        Passed { lines: last, accepted, rejected, too_long: false }
+        Passed { lines: last, accepted, rejected, too_long: false, refused: self.parser.is_refused() }
     }
 
     fn held_bytes(&self) -> usize {

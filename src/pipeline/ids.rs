@@ -4,6 +4,7 @@
 //! before the line is parsed, so that nothing that happens to the line later changes it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::plan::Identity;
 use crate::batch::EventId;
@@ -34,6 +35,8 @@ enum Known {
 #[derive(Clone)]
 pub struct Ids {
     key: IdKey,
+    /// Whose they are, unless they are nobody's.
+    tenant: Option<Arc<str>>,
     arrival: ArrivalIds,
     content: ContentIds,
     known: Known,
@@ -49,12 +52,25 @@ impl Ids {
     /// The ids of one connection. `nonce` is drawn once by the process, which counts its connections.
     pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
         let arrival = ArrivalIds::new(key, nonce, source, connection);
-        Self { key, arrival, content: ContentIds::new(key, NO_TENANT), known: Known::Nothing, lines: 0, element: 0, copies: None }
+        let content = ContentIds::new(key, NO_TENANT);
+        Self { key, tenant: None, arrival, content, known: Known::Nothing, lines: 0, element: 0, copies: None }
+    }
+
+    /// From here on events are those of this tenant: its equal lines, and its objects, are no other tenant's.
+    pub(super) fn belong_to(&mut self, tenant: &str) {
+        if self.tenant() != tenant {
+            self.tenant = Some(tenant.into());
+            self.content = ContentIds::new(self.key, tenant);
+        }
+    }
+
+    fn tenant(&self) -> &str {
+        self.tenant.as_deref().unwrap_or(NO_TENANT)
     }
 
     /// From here on lines are those of this object; the next has this number.
     pub(super) fn begin_object(&mut self, bucket: &str, object_key: &str, etag: &str, line: u64) {
-        self.known = Known::Object(SourceIds::new(self.key, NO_TENANT, bucket, object_key, etag, line));
+        self.known = Known::Object(SourceIds::new(self.key, self.tenant(), bucket, object_key, etag, line));
         self.lines = 0;
     }
 
@@ -159,6 +175,27 @@ mod tests {
         }
         assert_ne!(of_whole[2], of_whole[3]);
         assert_ne!(rest.of_other(Identity::Auto, b"", 1), of_whole[3]);
+    }
+
+    #[test]
+    fn one_tenant_s_lines_and_objects_are_no_other_s() {
+        let (mut nobody, mut one, mut two) = (ids(1), ids(2), ids(3));
+        one.belong_to("one");
+        two.belong_to("two");
+        let all = [&mut nobody, &mut one, &mut two];
+        let content = all.map(|ids| ids.of_elb(Identity::Auto, b"line"));
+        let all = [&mut nobody, &mut one, &mut two];
+        let of_object = all.map(|ids| {
+            ids.begin_object("bucket", "key", "etag", 1);
+            ids.count_line();
+            ids.of_elb(Identity::Auto, b"line")
+        });
+        for ids in [content, of_object] {
+            assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+        }
+        let mut again = ids(9);
+        again.belong_to("one");
+        assert_eq!(again.of_elb(Identity::Auto, b"line"), content[1]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A letter is the document of a rejected line. Which letters there are is the log's business, and who asks for what is the
 //! command line's; here one is read, parsed again as its source says now, and put into the buffer.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -38,6 +39,7 @@ use crate::json::envelope::Tag;
 use crate::json::envelope::Tags;
 use crate::pipeline::relay::RelayPlan;
 use crate::seq::Seq;
+use crate::tenant::plan::TenantsPlan;
 
 /// The one sink of the dead letters: it acks nothing while the relay runs, so that they are kept.
 pub const KEPT: &str = "dead-letters";
@@ -135,8 +137,10 @@ type MoreFields = Vec<(String, Value)>;
 struct Source {
     parser: LineParser,
     look: Arc<Look>,
+    /// The same with the fields of each tenant, by its name.
+    of_tenants: HashMap<String, Arc<Look>>,
     /// The look with the fields of the last letter that had more; the next one often has the same.
-    with: Option<(MoreFields, Arc<Look>)>,
+    with: Option<(Option<Arc<str>>, MoreFields, Arc<Look>)>,
 }
 
 /// Parses letters again and puts what becomes of them into the buffer.
@@ -149,8 +153,8 @@ pub struct Replay {
     /// What one letter has become.
     scratch: BatchBuilder,
     docs: BatchBuilder,
-    /// Source and receive time of those.
-    of: (SourceId, Micros),
+    /// Source, tenant and receive time of those.
+    of: (SourceId, Option<Arc<str>>, Micros),
     batches: Vec<Batch>,
     batch_bytes: usize,
     /// What was found when it was asked what would go.
@@ -200,7 +204,7 @@ impl Replay {
         names: Arc<SourceNames>,
         buffer: Option<Log>,
     ) -> Result<Self, LookError> {
-        let source = |(source, id): (&ParsePlan, u16)| source_of(source, plan.id_key, lookups, SourceId(id));
+        let source = |(source, id): (&ParsePlan, u16)| source_of(source, plan.id_key, &plan.tenants, lookups, SourceId(id));
         let sources = plan.sources.iter().map(|source| &source.parse).zip(0..).map(source).collect::<Result<_, _>>()?;
         Ok(Self {
             choice,
@@ -209,7 +213,7 @@ impl Replay {
             buffer,
             scratch: BatchBuilder::default(),
             docs: BatchBuilder::default(),
-            of: (SourceId(0), 0),
+            of: (SourceId(0), None, 0),
             batches: Vec::new(),
             batch_bytes: 0,
             expected: Outcome::default(),
@@ -244,7 +248,7 @@ impl Replay {
 
     fn add(&mut self, event: &Event<'_>, fate: &Fate) {
         let batch = &event.entry.batch;
-        let of = (batch.source, batch.received);
+        let of = (batch.source, batch.tenant.clone(), batch.received);
         if of != self.of || self.docs.bytes() >= ENTRY_BYTES_MAX {
             self.close();
             self.of = of;
@@ -271,11 +275,12 @@ impl Replay {
         if self.docs.is_empty() {
             return;
         }
-        let (source, received) = self.of;
+        let (source, tenant, received) = self.of.clone();
         let batch = std::mem::take(&mut self.docs).build(source, received, |mut buf, used| {
             buf.truncate(used);
             Bytes::from(buf)
         });
+        let batch = Batch { tenant, ..batch };
         self.batch_bytes += batch.bytes();
         self.batches.push(batch);
     }
@@ -317,13 +322,16 @@ impl Sieve for Replay {
     }
 }
 
-fn source_of(plan: &ParsePlan, key: IdKey, lookups: &Lookups, id: SourceId) -> Result<Source, LookError> {
+fn source_of(plan: &ParsePlan, key: IdKey, tenants: &TenantsPlan, lookups: &Lookups, id: SourceId) -> Result<Source, LookError> {
     let look = Arc::new(look(plan, key, lookups)?);
+    let tenants = tenants.tenants.iter().filter(|tenant| !tenant.fields.is_empty());
+    let of_tenants = tenants.map(|tenant| Ok((tenant.name.clone(), Arc::new(look.forcing(&tenant.fields)?))));
+    let of_tenants = of_tenants.collect::<Result<_, LookError>>()?;
     // A line that still is a reject stays where it is.
     let plan = ParsePlan { on_reject: OnReject::Drop, ..plan.clone() };
     // Every line has its id already, so that nothing here is drawn.
     let ids = Ids::new(key, [0; 12], id, 0);
-    Ok(Source { parser: LineParser::offline(&plan, look.clone(), ids), look, with: None })
+    Ok(Source { parser: LineParser::offline(&plan, look.clone(), ids), look, of_tenants, with: None })
 }
 
 impl Source {
@@ -332,25 +340,26 @@ impl Source {
             id: event.mark.id,
             received: Received::at(event.entry.batch.received),
             tags: letter.lasting_tags(),
-            look: self.look_of(letter),
+            look: self.look_of(letter, event.entry.batch.tenant.as_ref()),
             is_log: letter.is_of_log(),
         };
         self.parser.again(letter.message.as_bytes(), &before, out)
     }
 
-    /// The source's look with the letter's fields that the source does not have: a sender has named those.
-    fn look_of(&mut self, letter: &Letter) -> Arc<Look> {
-        let known = |name: &str| self.look.pairs.iter().any(|(own, _)| own == name);
+    /// The source's look, or its tenant's, with the letter's fields that it does not have: a sender has named those.
+    fn look_of(&mut self, letter: &Letter, tenant: Option<&Arc<str>>) -> Arc<Look> {
+        let own = tenant.and_then(|tenant| self.of_tenants.get(&**tenant)).unwrap_or(&self.look);
+        let known = |name: &str| own.pairs.iter().any(|(own, _)| own == name);
         let more: MoreFields = letter.fields.iter().filter(|(name, _)| !known(name)).cloned().collect();
         if more.is_empty() {
-            return self.look.clone();
+            return own.clone();
         }
-        if let Some((_, look)) = self.with.as_ref().filter(|(last, _)| *last == more) {
+        if let Some((_, _, look)) = self.with.as_ref().filter(|(of, last, _)| of.as_ref() == tenant && *last == more) {
             return look.clone();
         }
         // Where they do not go with what the source has now, that counts more.
-        let look = self.look.with(more.clone()).map_or_else(|_| self.look.clone(), Arc::new);
-        self.with = Some((more, look.clone()));
+        let look = own.with(more.clone()).map_or_else(|_| own.clone(), Arc::new);
+        self.with = Some((tenant.cloned(), more, look.clone()));
         look
     }
 }

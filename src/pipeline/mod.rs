@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod certificates;
 pub mod feed;
+mod feeds;
 mod framer;
 pub mod handling;
 pub mod ids;
@@ -20,4 +21,5 @@ pub mod reload;
 mod sender;
 pub mod start_error;
 mod storage;
+mod tenancy;
 mod text;

@@ -18,6 +18,7 @@ use crate::sink::Condition;
 use crate::sink::SinkState;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Tenants;
 use crate::waiting::WaitingEvents;
 
 /// Everything that has figures. Clones see the same.
@@ -27,6 +28,7 @@ pub struct Overview {
     pub(crate) buffer: Buffer,
     pub(crate) letters: Option<Buffer>,
     pub(crate) intake: Intake,
+    pub(crate) tenants: Tenants,
     pub(crate) sinks: Vec<Arc<SinkState>>,
     pub(crate) waiting: WaitingEvents,
     pub(crate) stop: StopWatch,
@@ -35,6 +37,7 @@ pub struct Overview {
 impl Overview {
     /// Every metric in the Prometheus text format.
     pub fn metrics(&self) -> String {
+        self.tenants.show();
         self.metrics.render(&self.figures())
     }
 

@@ -4,6 +4,7 @@
 //! nothing and counts into a [`Tally`] that its caller empties once per read.
 
 mod again;
+mod json;
 mod request;
 
 use std::sync::Arc;
@@ -11,11 +12,13 @@ use std::sync::Arc;
 use super::handling::CachedEnrichment;
 use super::ids::Ids;
 use super::look::Look;
+use super::look::Looks;
 use super::plan::Format;
 use super::plan::Identity;
 use super::plan::OnReject;
 use super::plan::ParsePlan;
 use super::preamble;
+use super::preamble::Whose;
 use super::text;
 use super::text::Why;
 use crate::batch::BatchBuilder;
@@ -33,13 +36,13 @@ use crate::json::envelope::Envelope;
 use crate::json::envelope::Received;
 use crate::json::envelope::Tag;
 use crate::json::envelope::Tags;
-use crate::json::reject::JsonRejectReason;
-use crate::json::scan as json;
 use crate::json::scan::Scan;
-use crate::json::splice;
+use crate::peer::Peer;
 use crate::redact::Finding;
 use crate::tally::Origin;
 use crate::tally::Tally;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 pub use again::Again;
 pub(super) use again::Before;
 
@@ -78,6 +81,14 @@ pub struct LineParser {
     redacted: Vec<u8>,
     /// Whether no line has come yet, so that the next may be a preamble.
     first: bool,
+    /// Whose the lines are, where the first may say that.
+    whose: Option<Whose>,
+    /// Whether the first line has shown that the sender may not send.
+    refused: bool,
+    /// Whose the lines are now, where the first has said that; the caller takes it.
+    pub(super) moved_to: Option<TenantRef>,
+    /// An event without the members that its tenant has fields for.
+    cut: Vec<u8>,
     /// Rejected lines as documents, where they are kept apart; the caller takes them.
     pub letters: BatchBuilder,
     /// What became of the lines so far; the caller takes it.
@@ -106,10 +117,30 @@ impl LineParser {
             secrets: Vec::new(),
             redacted: Vec::new(),
             first: true,
+            whose: None,
+            refused: false,
+            moved_to: None,
+            cut: Vec::new(),
             letters: BatchBuilder::default(),
             tally: Tally::default(),
             last_reject: None,
         }
+    }
+
+    /// The same for lines of the tenant of this name, whose look it has been given.
+    pub(super) fn of_tenant(mut self, tenant: &str) -> Self {
+        self.ids.belong_to(tenant);
+        self
+    }
+
+    /// The same where the first line may say whose the lines are.
+    pub(super) fn with_visit(self, visit: Visit, looks: Arc<Looks>, peer: Peer) -> Self {
+        Self { whose: Some(Whose { visit, looks, peer }), ..self }
+    }
+
+    /// Whether the first line has shown that the sender may not send: what became of it and of all behind it does not count.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// A parser for a file, or for senders that do not know it is lines they send: no line is a preamble.
@@ -126,6 +157,8 @@ impl LineParser {
         self.secrets.shrink_to(KEPT_SECRETS_MAX);
         self.redacted.clear();
         self.redacted.shrink_to(KEPT_BYTES_MAX);
+        self.cut.clear();
+        self.cut.shrink_to(KEPT_BYTES_MAX);
     }
 
     /// Bytes of every document that are the relay's and not the line's, fields included; a little more than less.
@@ -149,6 +182,9 @@ impl LineParser {
             Whole::Yes => Tags::NONE,
             Whole::Unterminated => Tags::NONE.with(Tag::Unterminated),
             Whole::Cut => {
+                if first {
+                    self.begin();
+                }
                 self.tally.cut += 1;
                 self.tally.event(Origin::Text);
                 return self.text(&chunk[start..end], Tags::NONE.with(Tag::Truncated), None, received, out);
@@ -159,8 +195,11 @@ impl LineParser {
             self.tally.blank += 1;
             return;
         };
-        if first && chunk[from] == b'{' && self.preamble(&chunk[from..to]) {
-            return;
+        if first {
+            if chunk[from] == b'{' && self.preamble(&chunk[from..to]) {
+                return;
+            }
+            self.begin();
         }
         self.parse(chunk, from, to, tags, received, out);
     }
@@ -305,62 +344,24 @@ impl LineParser {
     /// Takes a preamble; `false`: the line is none.
     #[cold]
     fn preamble(&mut self, line: &[u8]) -> bool {
-        let Some(taken) = preamble::take(line, &self.look, &mut self.ids) else { return false };
+        let Some(taken) = preamble::take(line, &self.look, &mut self.ids, self.whose.as_ref()) else { return false };
         self.tally.preambles += 1;
         self.tally.preamble_members_ignored += taken.ignored;
+        self.tally.overridden += taken.overridden;
         self.is_log = taken.is_log;
-        self.look = taken.look.map_or_else(|| self.look.clone(), Arc::new);
+        self.look = taken.look;
+        self.moved_to = taken.tenant;
+        self.refused = taken.refused;
         true
     }
 
-    fn json(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
-        if let Err(reject) = self.json.scan(chunk, start, end) {
-            if reject.reason == JsonRejectReason::InvalidUtf8 {
-                return self.repair(&chunk[start..end], tags, received, out);
-            }
-            return self.no_json(&chunk[start..end], tags, reject.reason.as_str(), reject.at, received, out);
-        }
-        match self.json.kind() {
-            json::Kind::Object => {
-                let event = &chunk[self.json.value().range()];
-                let envelope = (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, event, 0) });
-                let renamed = splice_object(&self.json, chunk, &self.look, envelope, tags, received, out);
-                self.tally.event(Origin::Json);
-                self.tally.bad_times += u64::from(renamed);
-            }
-            json::Kind::Array => self.array(chunk, start, end, tags, received, out),
-            json::Kind::Scalar => self.no_json(&chunk[start..end], tags, NO_OBJECT, 0, received, out),
-        }
-    }
-
-    /// One event per element.
-    fn array(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
-        let count = self.json.elements().len();
-        if count > ELEMENTS_MAX || count * self.bytes_per_event() > ARRAY_BYTES_MAX {
-            return self.no_json(&chunk[start..end], tags, "too_many_elements", 0, received, out);
-        }
-        for (index, element) in (0..count).zip(0..) {
-            let json::Element { value, first } = self.json.elements()[index];
-            let range = value.range();
-            if first != b'{' {
-                self.element_at = element;
-                self.no_json(&chunk[range.clone()], tags, NO_OBJECT, range.start - start, received, out);
-                self.element_at = 0;
-                continue;
-            }
-            self.element.scan(chunk, range.start, range.end).expect("an element of a valid array is valid");
-            let envelope =
-                (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, &chunk[range], element) });
-            let renamed = splice_object(&self.element, chunk, &self.look, envelope, tags, received, out);
-            self.tally.event(Origin::Json);
-            self.tally.bad_times += u64::from(renamed);
-        }
-    }
-
+    /// Begins with a first line that is no preamble, which a sender that has to say a token must not.
     #[cold]
-    fn no_json(&mut self, line: &[u8], tags: Tags, reason: &'static str, at: usize, received: Received, out: &mut BatchBuilder) {
-        self.last_reject = Some(LastReject { reason, at, field: None });
-        self.reject(line, tags.with(Tag::JsonParseFailure), Why { reason, at }, received, out);
+    fn begin(&mut self) {
+        if let Some(Whose { visit, .. }) = self.whose.as_ref().filter(|whose| whose.visit.owes_proof()) {
+            visit.is_unproved();
+            self.refused = true;
+        }
     }
 }
 
@@ -368,34 +369,8 @@ impl LineParser {
 const KEPT_SECRETS_MAX: usize = 64;
 const KEPT_BYTES_MAX: usize = 4096;
 
-/// The word for JSON that is no object: a document is one.
-const NO_OBJECT: &str = "not_an_object";
-
-/// Most events one line may become: `[{},{},…]` grows a hundredfold, and memory was admitted for the line.
-const ELEMENTS_MAX: usize = 10_000;
-
-/// Most bytes the relay itself adds to the events of one line: with many fields, fewer elements are too many.
-const ARRAY_BYTES_MAX: usize = 8 * 1024 * 1024;
-
 /// What the smallest event costs without fields: its envelope, and the mark beside it.
 const EVENT_BYTES: usize = 192;
-
-/// Appends the document of a scanned object; says whether its time had to be renamed.
-#[inline(always)]
-fn splice_object(
-    scan: &Scan,
-    chunk: &[u8],
-    look: &Look,
-    envelope: Option<Envelope>,
-    tags: Tags,
-    received: Received,
-    out: &mut BatchBuilder,
-) -> bool {
-    match envelope {
-        None => splice::pass(scan, chunk, received.micros, out).timestamp_renamed,
-        Some(envelope) => splice::splice(scan, chunk, &envelope, &look.fields, tags, out).timestamp_renamed,
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,21 @@
 //! A connection's first line, when it names the connection instead of being an event.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde_json::Map;
 use serde_json::Value;
 
 use super::ids::Ids;
 use super::look::Look;
+use super::look::Looks;
 use super::object;
 use crate::elb::object_key::ObjectKey;
 use crate::elb::object_key::ObjectName;
 use crate::elb::object_key::ObjectNameError;
+use crate::peer::Peer;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 
 /// Longest first line that is looked at: a preamble is small, and a long first line is an ordinary event.
 const BYTES_MAX: usize = 64 * 1024;
@@ -29,8 +36,20 @@ pub(super) struct Preamble {
     pub(super) fields: Vec<(String, Value)>,
     /// The object the lines come from.
     pub(super) object: Option<Object>,
+    /// What the sender says to prove whose it is.
+    pub(super) token: Option<Proof>,
     /// Names of members that were not taken.
     pub(super) ignored: Vec<String>,
+}
+
+/// A token as it was said. It cannot be shown.
+#[derive(Clone, PartialEq)]
+pub(super) struct Proof(String);
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(***)")
+    }
 }
 
 /// The object a connection's lines come from.
@@ -54,30 +73,65 @@ impl Object {
 /// Names no sender may set: the relay's own members.
 const RESERVED: [&str; 7] = ["@timestamp", "@version", "event", "event.id", "message", "tags", "elbow"];
 
+/// Whose a connection is, for as long as its first line may say it.
+#[derive(Debug)]
+pub(super) struct Whose {
+    pub(super) visit: Visit,
+    pub(super) looks: Arc<Looks>,
+    pub(super) peer: Peer,
+}
+
 /// What a preamble has changed.
 pub(super) struct Taken {
-    /// How documents look from here on, where that is new.
-    pub(super) look: Option<Look>,
+    /// How documents look from here on.
+    pub(super) look: Arc<Look>,
+    /// Whose they are from here on, where that has changed.
+    pub(super) tenant: Option<TenantRef>,
+    /// Whether the sender may not send.
+    pub(super) refused: bool,
     /// Whether the lines are those of a load balancer's log, by the name of their object.
     pub(super) is_log: bool,
     /// Members that were not taken.
     pub(super) ignored: u64,
+    /// Fields that the tenant has itself.
+    pub(super) overridden: u64,
 }
 
 /// Has a connection's ids and look follow its preamble; `None`: the line is none.
-pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
-    let Preamble { mut fields, object, mut ignored } = read(line)?;
+pub(super) fn take(line: &[u8], look: &Arc<Look>, ids: &mut Ids, whose: Option<&Whose>) -> Option<Taken> {
+    let Preamble { mut fields, object, token, mut ignored } = read(line)?;
+    let mut taken = Taken { look: look.clone(), tenant: None, refused: false, is_log: false, ignored: 0, overridden: 0 };
+    if let Some(Whose { visit, looks, peer }) = whose {
+        taken.refused = match &token {
+            Some(Proof(token)) => visit.prove(token.as_bytes()).is_err(),
+            None if visit.owes_proof() => {
+                visit.is_unproved();
+                true
+            }
+            None => false,
+        };
+        if taken.refused {
+            return Some(taken);
+        }
+        if token.is_some() {
+            let tenant = visit.tenant();
+            ids.belong_to(tenant.name());
+            taken.look = looks.of(&tenant).for_sender(peer);
+            taken.tenant = Some(tenant);
+        }
+    }
+    let overridden = fields.iter().filter(|(name, _)| taken.look.forced.find(name).is_some()).count();
+    taken.overridden = overridden as u64;
     fields.retain(|(name, _)| {
         if look.is_of_sender(name) {
             ignored.push(format!("fields.{name}"));
         }
         !look.is_of_sender(name)
     });
-    let mut is_log = false;
     if let Some(object) = &object {
         match object.named() {
             Ok(name) => {
-                is_log = ObjectKey::parse(name.key).is_some();
+                taken.is_log = ObjectKey::parse(name.key).is_some();
                 if let Some(etag) = &object.etag {
                     ids.begin_object(name.bucket, name.key, etag, object.line);
                 }
@@ -93,15 +147,18 @@ pub(super) fn take(line: &[u8], look: &Look, ids: &mut Ids) -> Option<Taken> {
             Err(error) => ignored.push(format!("object ({error})")),
         }
     }
-    let mut count = ignored.len() as u64;
+    taken.ignored = ignored.len() as u64;
     if !ignored.is_empty() {
         tracing::warn!(members = ?ignored, "a connection's preamble has members that are unknown or of the wrong type; they are ignored");
     }
-    let look = look.with(fields).inspect_err(|error| {
-        count += 1;
-        tracing::warn!(%error, "the fields of a connection's preamble are ignored");
-    });
-    Some(Taken { look: look.ok(), is_log, ignored: count })
+    match taken.look.with(fields) {
+        Ok(look) => taken.look = Arc::new(look),
+        Err(error) => {
+            taken.ignored += 1;
+            tracing::warn!(%error, "the fields of a connection's preamble are ignored");
+        }
+    }
+    Some(taken)
 }
 
 /// Bytes of fields as members of a document, or a few more.
@@ -139,8 +196,7 @@ pub(super) fn read(line: &[u8]) -> Option<Preamble> {
             ("object", Value::String(text)) => url = Some(text),
             ("etag", Value::String(text)) => etag = Some(text),
             ("line", Value::Number(number)) if number.is_u64() => first_line = number.as_u64().unwrap_or_default(),
-            // What it is for comes with tenants; a sender may already give it.
-            ("token", Value::String(_)) => {}
+            ("token", Value::String(text)) => preamble.token = Some(Proof(text)),
             _ => preamble.ignored.push(name),
         }
     }

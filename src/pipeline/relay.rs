@@ -4,14 +4,15 @@
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
 
 mod ending;
+mod kind;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,21 +21,23 @@ use super::admin;
 use super::admin::AdminPlan;
 use super::certificates;
 use super::certificates::Certificate;
-use super::feed::LineFeed;
+use super::feeds::Feeds;
+use super::feeds::ids;
 use super::ids::Ids;
-use super::look::Look;
+use super::look::Looks;
 use super::look::look;
 use super::lookups::LookupPlan;
 use super::lookups::Lookups;
 use super::lookups::keep_fresh;
 use super::overview::Overview;
-use super::parse::LineParser;
 use super::plan::ParsePlan;
 use super::pool::Pool;
 use super::reload::Reload;
 use super::start_error::StartError;
 use super::storage::Storage;
 use super::storage::Writers;
+use super::tenancy;
+use super::tenancy::Tenancy;
 use crate::batch::SourceId;
 use crate::buffer::BufferPlan;
 use crate::buffer::DiskPlan;
@@ -45,28 +48,27 @@ use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::listen::listen;
 use crate::net::tls::ServerTls;
-use crate::net::tls::Speaks;
 use crate::sink;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
-use crate::source::Asked;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::beats::BeatsSource;
-use crate::source::beats::BeatsSourcePlan;
 use crate::source::beats::Said;
 use crate::source::door::Door;
 use crate::source::door::DoorPlan;
 use crate::source::handshake::Lock;
 use crate::source::http::HttpSource;
-use crate::source::http::HttpSourcePlan;
 use crate::source::tcp::TcpSource;
-use crate::source::tcp::TcpSourcePlan;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::tenant::plan::TenantsPlan;
 use crate::waiting::WaitingEvents;
 pub use ending::Ended;
+pub use kind::SourceKind;
+pub use kind::TAKES_LINES;
+pub use kind::TAKES_REQUESTS;
 
 /// A relay, as decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +87,8 @@ pub struct RelayPlan {
     pub sinks: Vec<SinkPlan>,
     /// What lines are looked up in.
     pub lookups: Vec<LookupPlan>,
+    /// Who may send, and how much.
+    pub tenants: TenantsPlan,
     /// The key event ids are computed under.
     pub id_key: IdKey,
 }
@@ -98,43 +102,6 @@ pub struct SourcePlan {
     pub kind: SourceKind,
     /// How what it takes becomes documents.
     pub parse: ParsePlan,
-}
-
-/// What a source speaks, as decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    /// Lines over TCP.
-    Tcp(TcpSourcePlan),
-    /// Requests over HTTP.
-    Http(HttpSourcePlan),
-    /// Events of Beats.
-    Beats(BeatsSourcePlan),
-}
-
-/// What a source of lines takes.
-pub const TAKES_LINES: &str = "lines over TCP";
-
-/// What a source of requests takes.
-pub const TAKES_REQUESTS: &str = "requests over HTTP";
-
-impl SourceKind {
-    /// What it takes, in words.
-    pub const fn takes(&self) -> &'static str {
-        match self {
-            Self::Tcp(_) => TAKES_LINES,
-            Self::Http(_) => TAKES_REQUESTS,
-            Self::Beats(_) => "events of Beats",
-        }
-    }
-
-    /// What it speaks inside TLS.
-    pub fn speaks(&self) -> Speaks {
-        match self {
-            Self::Tcp(_) => Speaks::Lines,
-            Self::Http(_) => Speaks::Http,
-            Self::Beats(_) => Speaks::Beats,
-        }
-    }
 }
 
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
@@ -157,6 +124,7 @@ pub struct Relay {
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
+    tenant_task: Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)>,
     certificate_task: Option<JoinHandle<()>>,
     reload: Reload,
     writers: Writers,
@@ -166,7 +134,7 @@ pub struct Relay {
 struct OpenSource {
     plan: SourcePlan,
     listener: TcpListener,
-    look: Arc<Look>,
+    looks: Arc<Looks>,
     tls: Option<Arc<ServerTls>>,
 }
 
@@ -185,10 +153,14 @@ impl Relay {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
+            let looks = Arc::new(Looks::new(Arc::new(look)));
+            tenancy::check(&plan.tenants, &name, &looks)?;
             let (source, tls) = load_tls(source).await?;
             let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
-            open.push(OpenSource { plan: source, listener, look: Arc::new(look), tls });
+            open.push(OpenSource { plan: source, listener, looks, tls });
         }
+        let tenants = plan.tenants;
+        let tenancy = tokio::task::spawn_blocking(move || Tenancy::read(tenants)).await.expect("reading does not panic")?;
         let admin_listener = match &plan.admin {
             Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
             None => None,
@@ -206,7 +178,13 @@ impl Relay {
         let intake = Intake::new(plan.memory_bytes_max);
         let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
         let waiting = WaitingEvents::default();
-        let overview = Overview { metrics, buffer, letters, intake, sinks, waiting, stop: watch.clone() };
+        let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
+        let means = (intake.clone(), unfinished.clone(), buffer.clone());
+        let looks = open.iter().map(|source| (source.plan.door.name.clone(), source.looks.clone())).collect();
+        let keeper = tenancy.open(means, &metrics, looks)?;
+        let tenants = keeper.tenants().clone();
+        let overview = Overview { metrics, buffer, letters, intake, tenants, sinks, waiting, stop: watch.clone() };
+        let reload = Reload::new();
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
@@ -216,8 +194,9 @@ impl Relay {
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
-            reload: Reload::new(),
+            reload: reload.clone(),
             lookup_task: None,
+            tenant_task: keeper.keep(reload.looks()),
             certificate_task: None,
             writers,
         };
@@ -229,7 +208,6 @@ impl Relay {
         relay.keep_lookups_fresh(lookups, &open);
         relay.keep_certificates_fresh(&open);
         let pool = Pool::new(POOL_BYTES_MAX);
-        let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let connections = Arc::new(AtomicU64::new(0));
         for (index, source) in open.into_iter().enumerate() {
             let id = SourceId(u16::try_from(index).expect("there are at most 256 sources"));
@@ -239,7 +217,7 @@ impl Relay {
     }
 
     fn keep_lookups_fresh(&mut self, lookups: Lookups, sources: &[OpenSource]) {
-        let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.look.handling().enrichment.clone());
+        let uses = |source: &OpenSource| (source.plan.parse.lookups.clone(), source.looks.plain().handling().enrichment.clone());
         let sources = sources.iter().map(uses).collect();
         self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone(), self.reload.looks())));
     }
@@ -265,31 +243,20 @@ impl Relay {
         pool: &Pool,
         unfinished: &Intake,
     ) {
-        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, look, tls } = source;
+        let OpenSource { plan: SourcePlan { door, kind, parse }, listener, looks, tls } = source;
         let address = listener.local_addr().expect("a listener has an address");
         self.sources.push((door.name.clone(), address, kind.takes()));
         let rules: Vec<String> = parse.rules.iter().map(|rule| rule.name.clone()).collect();
         let metrics = self.overview.metrics.source(&door.name, &rules);
         self.source_metrics.push(metrics.clone());
-        let (pool, counted) = (pool.clone(), Arc::new(metrics.clone()));
-        // What a Beat sends first is an event like any other.
-        let takes_preamble = !matches!(kind, SourceKind::Beats(_));
-        let make_feed = move |opening: &Opening<'_>| {
-            let new = if takes_preamble { LineParser::new } else { LineParser::offline };
-            let mut parser = new(&parse, look.for_sender(opening.peer), ids());
-            let most = parse.line_bytes_max;
-            if let Some(Asked { preamble, framing }) = opening.request {
-                parser.begin_request(preamble);
-                return LineFeed::new(most, parser, id, pool.clone(), counted.clone()).of_request(most, framing);
-            }
-            let feed = LineFeed::new(most, parser, id, pool.clone(), counted.clone());
-            if opening.refuses_long_lines { feed.refusing_long_lines() } else { feed }
-        };
+        let feeds = Feeds { parse, looks, source: id, pool: pool.clone(), metrics: Arc::new(metrics.clone()) };
+        let make_feed = move |opening: &Opening<'_>| feeds.open(opening, ids());
         let (intake, buffer) = (self.overview.intake.clone(), self.overview.buffer.clone());
         let (waiting, unfinished) = (self.overview.waiting.clone(), unfinished.clone());
         let means = Means { intake, unfinished, buffer, waiting, metrics: metrics.clone(), make_feed };
         let lock = tls.map(|tls| Lock::new(door.name.clone(), tls, self.overview.metrics.tls(&door.name)));
-        let (door, watch) = (Door::new(door, metrics, lock), self.stop.watch());
+        let tenants = self.overview.tenants.clone();
+        let (door, watch) = (Door::new(door, metrics, lock, tenants), self.stop.watch());
         match kind {
             SourceKind::Tcp(plan) => self.source_tasks.spawn(door.run(listener, TcpSource { plan, means }, watch)),
             SourceKind::Http(plan) => {
@@ -307,6 +274,12 @@ impl Relay {
     /// Has the files looked at that are looked at now and then.
     pub fn reload(&self) -> Reload {
         self.reload.clone()
+    }
+
+    /// Where other tenants are sent to that take the place of those there are; nothing where senders were not told apart at
+    /// the start.
+    pub fn tenants(&self) -> Option<mpsc::Sender<TenantsPlan>> {
+        self.tenant_task.as_ref().map(|(_, plans)| plans.clone())
     }
 
     /// What the relay looks like from outside.
@@ -350,12 +323,6 @@ impl Relay {
         }
         self.end(failure).await
     }
-}
-
-/// Makes the ids of each new connection.
-fn ids(key: IdKey, nonce: [u8; 12], source: SourceId, connections: &Arc<AtomicU64>) -> impl Fn() -> Ids + Send + Sync + 'static {
-    let connections = connections.clone();
-    move || Ids::new(key, nonce, source, connections.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Loads the TLS of a source, where it has one.

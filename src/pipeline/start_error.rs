@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::look::LookError;
 use super::lookups::LookupError;
+use super::tenancy::TenancyError;
 use crate::buffer::recovery::OpenError;
 use crate::net::tls::TlsError;
 
@@ -45,6 +46,9 @@ pub enum StartError {
     /// A file that lines are looked up in cannot be used.
     #[error(transparent)]
     Lookup(#[from] LookupError),
+    /// The tenants cannot be so.
+    #[error(transparent)]
+    Tenants(#[from] TenancyError),
     /// The TLS of a source cannot be made from its files.
     #[error("source {name}: {source}")]
     Tls {

@@ -138,7 +138,7 @@ mod tests {
     pub(super) fn batch(text: &str) -> Batch {
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at as u32 + 1);
         let marks = ends.map(|end| Mark { end, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from(text.to_owned()), marks, source: SourceId(0), received: 0, is_rejects: false }
+        Batch { docs: Bytes::from(text.to_owned()), marks, source: SourceId(0), received: 0, is_rejects: false, tenant: None }
     }
 
     pub(super) fn entry(seq: u64, text: &str) -> Entry {

@@ -88,10 +88,13 @@ where
     const RESETS: bool = false;
 
     async fn serve(&self, arrival: Arrival, stop: StopWatch) -> ConnectionEnd {
-        let Arrival { stream, peer } = arrival;
+        let Arrival { stream, peer, visit } = arrival;
         // A sender waits for each ack. Where it fails, it waits a little longer.
         let _ = stream.tcp().set_nodelay(true);
-        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines: false, request: None });
-        Connection::new(self, stream, feed, peer).serve(stop).await
+        let tenant = visit.tenant();
+        // What a Beat sends first is an event like any other: a connection says nothing of itself.
+        let opening = Opening { peer: &peer, tenant: &tenant, visit: None, refuses_long_lines: false, request: None };
+        let feed = (self.means.make_feed)(&opening);
+        Connection::new(self, stream, feed, peer, visit).serve(stop).await
     }
 }

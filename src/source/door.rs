@@ -27,6 +27,8 @@ use crate::source::handshake::Lock;
 use crate::source::seldom::Seldom;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Tenants;
+use crate::tenant::Visit;
 
 /// What is the same for sources of every kind, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +52,10 @@ pub struct DoorPlan {
 pub struct Arrival {
     /// What it says and is told.
     pub stream: Stream,
-    /// Whose it is.
+    /// Where it comes from.
     pub peer: Peer,
+    /// Whose it is.
+    pub visit: Visit,
 }
 
 /// What a source does with a connection.
@@ -59,6 +63,10 @@ pub trait Serve: Send + Sync + 'static {
     /// Whether the kernel resets connections that end without the source having said so, which senders must not take for a
     /// confirmation; where there are answers, a reset could cut off the last of them.
     const RESETS: bool;
+
+    /// Whether senders can say a token once they are in. Where they cannot, one that is no tenant is refused at the door where
+    /// only tenants may send.
+    const TAKES_TOKENS: bool = false;
 
     /// Serves a connection until its end, and says how that was.
     fn serve(&self, arrival: Arrival, stop: StopWatch) -> impl Future<Output = ConnectionEnd> + Send;
@@ -70,6 +78,7 @@ pub struct Door {
     plan: DoorPlan,
     metrics: SourceMetrics,
     lock: Option<Lock>,
+    tenants: Tenants,
     /// How often it is said that somebody speaks TLS where none is spoken.
     unexpected_tls: Seldom,
 }
@@ -78,9 +87,9 @@ pub struct Door {
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 impl Door {
-    /// A door that opens to senders that shake hands; without a lock, they come in as they are.
-    pub fn new(plan: DoorPlan, metrics: SourceMetrics, lock: Option<Lock>) -> Self {
-        Self { plan, metrics, lock, unexpected_tls: Seldom::default() }
+    /// A door that opens to senders that shake hands; without a lock, they come in as they are. `tenants` say who may.
+    pub fn new(plan: DoorPlan, metrics: SourceMetrics, lock: Option<Lock>, tenants: Tenants) -> Self {
+        Self { plan, metrics, lock, tenants, unexpected_tls: Seldom::default() }
     }
 
     /// Accepts connections until intake stops and then those the kernel has taken by then; waits for those that are open
@@ -121,6 +130,14 @@ impl Door {
             // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
             let _ = SockRef::from(&stream).set_linger(None);
         }
+        // Where neither a proxy nor a certificate can say more, nobody waits for a word of one who is not let in anyway.
+        let early = match self.plan.proxy.is_none() && self.lock.is_none() {
+            true => match self.admit(&Peer::at(from), S::TAKES_TOKENS) {
+                Ok(visit) => Some(visit),
+                Err(end) => return guard.end = end,
+            },
+            false => None,
+        };
         let mut peer = match whose::peer(&stream, from, &self.plan, &self.metrics, &stop).await {
             Ok(peer) => peer,
             Err(end) => return guard.end = end,
@@ -133,13 +150,26 @@ impl Door {
                 Err(end) => return guard.end = end,
             },
         };
-        guard.end = source.serve(Arrival { stream, peer }, stop).await;
+        let visit = match early.map_or_else(|| self.admit(&peer, S::TAKES_TOKENS), Ok) {
+            Ok(visit) => visit,
+            Err(end) => return guard.end = end,
+        };
+        guard.end = source.serve(Arrival { stream, peer, visit }, stop).await;
         if guard.end == ConnectionEnd::UnexpectedTls
             && let Some(unsaid) = self.unexpected_tls.say(Instant::now())
         {
             let name = &self.plan.name;
             tracing::warn!(source = %name, %from, unsaid, "a sender speaks TLS where none is spoken: give the source a [source.tls], or have the sender speak without");
         }
+    }
+
+    /// Has the tenants let a sender in.
+    fn admit(&self, peer: &Peer, takes_tokens: bool) -> Result<Visit, ConnectionEnd> {
+        self.tenants.admit(peer, takes_tokens).map_err(|why| {
+            let (address, endpoint, reason) = (peer.address, peer.endpoint.as_deref(), why.label());
+            tracing::debug!(source = %self.plan.name, %address, endpoint, reason, "a connection is refused");
+            ConnectionEnd::Refused
+        })
     }
 
     fn accept_failed(&self, error: &io::Error, pause: Duration) {

@@ -17,6 +17,7 @@ mod retry;
 pub mod route;
 mod service;
 pub mod unpack;
+pub mod whose;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,11 +84,13 @@ where
 {
     const RESETS: bool = false;
 
+    const TAKES_TOKENS: bool = true;
+
     async fn serve(&self, arrival: Arrival, stop: StopWatch) -> ConnectionEnd {
-        let Arrival { stream, peer } = arrival;
+        let Arrival { stream, peer, visit } = arrival;
         // An answer is small and waited for; without it the kernel may hold it back. Where it fails, it does.
         let _ = stream.tcp().set_nodelay(true);
-        let service = Service { shared: self.shared.clone(), peer: Arc::<Peer>::new(peer), stop: stop.clone() };
+        let service = Service { shared: self.shared.clone(), peer: Arc::<Peer>::new(peer), visit, stop: stop.clone() };
         connection::serve(service, stream, self.shared.plan.idle_timeout, stop).await
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Whatever its kind, [`door`] lets connections in and says whose they are; the source serves them with its [`Means`].
 
+mod allowance;
 pub mod beats;
 pub mod door;
 pub mod handshake;
@@ -18,6 +19,8 @@ use crate::intake::Intake;
 use crate::intake::IntakePermit;
 use crate::metrics::SourceMetrics;
 use crate::peer::Peer;
+use crate::tenant::TenantRef;
+use crate::tenant::Visit;
 use crate::waiting::WaitingEvents;
 
 /// What the connections of a source share, whatever its kind.
@@ -27,7 +30,7 @@ pub struct Means<M> {
     pub intake: Intake,
     /// The part of it that unfinished lines may hold together, small ones aside. Nobody can say when such a line ends, so
     /// waiting for one could last for ever, and a few slow senders would hold everybody back: what does not fit is cut
-    /// off instead.
+    /// off instead. A connection's part of both is under the account of its tenant.
     pub unfinished: Intake,
     /// Where batches go.
     pub buffer: Buffer,
@@ -42,8 +45,12 @@ pub struct Means<M> {
 /// What a feed is made for.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
-    /// Whose bytes they are.
+    /// Where the bytes come from.
     pub peer: &'a Peer,
+    /// Whose they are.
+    pub tenant: &'a TenantRef,
+    /// The connection, where its first line may say a token and so whose it is; nothing where that has been settled.
+    pub visit: Option<&'a Visit>,
     /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
     pub refuses_long_lines: bool,
     /// What a request says of its lines, where they come in one; a connection says it in its first line.
@@ -80,6 +87,8 @@ pub struct Passed {
     pub rejected: u64,
     /// Whether a line has come that is too long to be taken. It and what follows it has been thrown away.
     pub too_long: bool,
+    /// Whether the sender may not send: it has said no token where it had to, or a wrong one. Nothing has been taken.
+    pub refused: bool,
 }
 
 /// What turns the bytes of one connection into batches.

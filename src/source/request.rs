@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 
 use super::Feed;
 use super::Means;
+use super::allowance::READ_BYTES;
 use crate::batch::Batch;
 use crate::buffer::Closed;
 use crate::buffer::Receipt;
@@ -21,9 +22,9 @@ use crate::buffer::Trail;
 use crate::intake::IntakePermit;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
-
-/// Most bytes taken at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
-pub const READ_BYTES: usize = 64 * 1024;
+use crate::tenant::TenantRef;
+use crate::tenant::UsedUp;
+use crate::tenant::Verdict;
 
 /// Fewest bytes taken at once, whatever they may become.
 const READ_BYTES_MIN: usize = 4096;
@@ -55,6 +56,13 @@ pub enum Trouble {
     NoMemory,
     /// The buffer is full.
     NoRoom,
+    /// Its tenant has used up what is its.
+    OverLimit {
+        /// What that is.
+        what: UsedUp,
+        /// When it is worth trying again, in seconds.
+        seconds: u64,
+    },
     /// The relay stops.
     Stopping,
     /// A line is over the limit; it and all behind it has been thrown away.
@@ -86,6 +94,8 @@ pub struct Admitted {
 #[derive(Debug)]
 pub struct RequestIntake<'a, M, F> {
     means: &'a Means<M>,
+    /// Whose it is.
+    tenant: TenantRef,
     feed: F,
     stop: StopWatch,
     /// What stands beside it from its beginning to its end, such as what unpacks it.
@@ -104,10 +114,10 @@ pub struct RequestIntake<'a, M, F> {
 
 impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// A request of which nothing has come yet.
-    pub fn new(means: &'a Means<M>, feed: F, stop: StopWatch) -> Self {
+    pub fn new(means: &'a Means<M>, tenant: TenantRef, feed: F, stop: StopWatch) -> Self {
         let (beside, held, held_large, last) = (None, None, None, None);
         let (batches, trail, counts) = (Vec::new(), Trail::default(), Counts::default());
-        Self { means, feed, stop, beside, held, held_large, batches, trail, last, appended: 0, counts }
+        Self { means, tenant, feed, stop, beside, held, held_large, batches, trail, last, appended: 0, counts }
     }
 
     /// Waits for memory that the request needs from its beginning to its end.
@@ -121,11 +131,11 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
 
     /// Waits for memory.
     async fn permit(&mut self, bytes: u64) -> Result<IntakePermit, Trouble> {
-        if let Some(permit) = self.means.intake.try_admit(bytes) {
+        if let Some(permit) = self.tenant.intake().try_admit(bytes) {
             return Ok(permit);
         }
         let patience = self.patience();
-        patiently(patience, &mut self.stop, self.means.intake.admit(bytes)).await?.ok_or(Trouble::NoMemory)
+        patiently(patience, &mut self.stop, self.tenant.intake().admit(bytes)).await?.ok_or(Trouble::NoMemory)
     }
 
     /// Makes events of some more bytes and hands them to the buffer, waiting for memory and for room.
@@ -136,6 +146,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// Why nothing more is taken. What came before may be stored: see [`settle`](Self::settle).
     pub async fn take(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
         while !bytes.is_empty() {
+            self.ready().await?;
             let admitted = self.admit().await?;
             let (now, later) = bytes.split_at(bytes.len().min(admitted.bytes));
             self.feed(now, admitted)?;
@@ -145,12 +156,24 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         Ok(())
     }
 
+    /// Waits until its tenant may have more taken, once more has come. Abandoning the wait loses a place in a queue.
+    ///
+    /// # Errors
+    /// When that takes too long, or the relay stops.
+    pub async fn ready(&mut self) -> Result<(), Trouble> {
+        if self.tenant.is_ready() {
+            return Ok(());
+        }
+        let patience = self.patience();
+        patiently(patience, &mut self.stop, self.tenant.ready()).await?.ok_or_else(|| self.over_limit())
+    }
+
     /// Waits for memory for some more bytes. Abandoning the wait holds nothing.
     ///
     /// # Errors
     /// When there is none for too long, or the relay stops.
     pub async fn admit(&mut self) -> Result<Admitted, Trouble> {
-        let fair = (self.means.intake.bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX);
+        let fair = (self.tenant.intake().bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX);
         let full = self.feed.admission_bytes(READ_BYTES).max(1);
         let bytes = usize::try_from((READ_BYTES as u64).saturating_mul(fair) / full).unwrap_or(READ_BYTES);
         let bytes = bytes.clamp(READ_BYTES_MIN, READ_BYTES);
@@ -168,6 +191,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         let passed = self.feed.feed(bytes, &mut permit, &mut self.batches);
         self.counts.accepted += passed.accepted;
         self.counts.rejected += passed.rejected;
+        self.tenant.took(bytes.len() as u64, passed.accepted + passed.rejected);
         let held = self.feed.held_bytes() as u64;
         let all = held + self.feed.remembered_bytes() as u64;
         self.held = (all > 0).then(|| permit.split(all));
@@ -176,7 +200,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
             return Err(Trouble::LineTooLong);
         }
         if held > SMALL_LINE_BYTES {
-            self.held_large = self.means.unfinished.try_admit(held);
+            self.held_large = self.tenant.unfinished().try_admit(held);
             return self.held_large.as_ref().map(drop).ok_or(Trouble::NoMemory);
         }
         Ok(())
@@ -189,7 +213,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     pub async fn append(&mut self) -> Result<(), Trouble> {
         let mut left: u64 = self.batches.iter().map(|batch| batch.len() as u64).sum();
         for batch in std::mem::take(&mut self.batches) {
-            let (events, is_rejects) = (batch.len() as u64, batch.is_rejects);
+            let (events, bytes, is_rejects) = (batch.len() as u64, batch.bytes() as u64, batch.is_rejects);
             let receipt = match self.means.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
@@ -205,6 +229,8 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
             let receipt = receipt.inspect_err(|_| self.means.metrics.dropped_refused(left))?;
             if is_rejects {
                 self.means.metrics.dead_letters(events);
+            } else {
+                self.tenant.appended(receipt.seq(), bytes);
             }
             self.last = Some(self.trail.follow(receipt));
             self.appended += events;
@@ -218,11 +244,12 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// # Errors
     /// As of [`append`](Self::append).
     pub async fn finish(&mut self, clean: bool) -> Result<(), Trouble> {
-        let mut permit = self.held.take().unwrap_or_else(|| self.means.intake.nothing());
+        let mut permit = self.held.take().unwrap_or_else(|| self.tenant.intake().nothing());
         self.held_large = None;
         let passed = self.feed.finish(clean, &mut permit, &mut self.batches);
         self.counts.accepted += passed.accepted;
         self.counts.rejected += passed.rejected;
+        self.tenant.took(0, passed.accepted + passed.rejected);
         drop(permit);
         self.append().await
     }
@@ -263,6 +290,15 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// Gives back what its bytes went through.
     pub fn into_feed(self) -> F {
         self.feed
+    }
+
+    /// What its tenant has used up, after it was waited for.
+    fn over_limit(&self) -> Trouble {
+        match self.tenant.verdict() {
+            Verdict::TooMany { what, retry_after } => Trouble::OverLimit { what, seconds: retry_after.as_secs() + 1 },
+            // It has just become better, and the sender may as well come again at once.
+            Verdict::Go => Trouble::OverLimit { what: UsedUp::Rate, seconds: 1 },
+        }
     }
 
     fn patience(&self) -> Duration {

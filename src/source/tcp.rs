@@ -45,15 +45,18 @@ where
 {
     const RESETS: bool = true;
 
+    const TAKES_TOKENS: bool = true;
+
     async fn serve(&self, arrival: Arrival, stop: StopWatch) -> ConnectionEnd {
-        let Arrival { stream, peer } = arrival;
+        let Arrival { stream, peer, visit } = arrival;
         if self.plan.confirm == Confirm::Line {
             // A sender may wait for each confirmation; without it the kernel holds small writes back. Where it fails, it does.
             let _ = stream.tcp().set_nodelay(true);
         }
-        let refuses_long_lines = self.plan.confirm != Confirm::None;
-        let feed = (self.means.make_feed)(&Opening { peer: &peer, refuses_long_lines, request: None });
-        Connection::new(self, stream, feed).serve(stop).await
+        let (tenant, refuses_long_lines) = (visit.tenant(), self.plan.confirm != Confirm::None);
+        let opening = Opening { peer: &peer, tenant: &tenant, visit: Some(&visit), refuses_long_lines, request: None };
+        let feed = (self.means.make_feed)(&opening);
+        Connection::new(self, stream, feed, visit).serve(stop).await
     }
 }
 

@@ -17,7 +17,7 @@ use crate::support::sender::send;
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
 /// A header as a Network Load Balancer writes it: checksum, VPC endpoint, padding.
-fn of_load_balancer(sender: [u8; 4], endpoint: &str) -> Vec<u8> {
+pub(crate) fn of_load_balancer(sender: [u8; 4], endpoint: &str) -> Vec<u8> {
     let named = [b"\x01", endpoint.as_bytes()].concat();
     let additions = [addition(0x03, &[0; 4]), addition(0xEA, &named), addition(0x04, &[0; 36])].concat();
     let mut header = v2(0x21, 0x11, &[&sender[..], &[198, 51, 100, 2, 0xC0, 0, 0x13, 0x88], &additions].concat());

@@ -185,6 +185,10 @@ fn files_are_looked_at_by_the_check_and_before_anything_starts() {
     let (status, said) = tried("check", &files);
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains("relay.pem") && !said.contains("expired"), "{said}");
+    files.replace(&authority.expired_relay());
+    let (status, said) = tried("check", &files);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("relay.pem has expired at 2020-01-01T00:00:00Z"), "{said}");
     files.write("relay.key", &authority.relay().key);
     for command in ["check", "run"] {
         let (status, said) = tried(command, &files);

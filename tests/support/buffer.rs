@@ -53,7 +53,7 @@ pub(crate) fn entry(seq: u64) -> Entry {
     let source = SourceId((seq % 2) as u16);
     Entry {
         seq: Seq(seq),
-        batch: Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects: false }),
+        batch: Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects: false, tenant: None }),
     }
 }
 

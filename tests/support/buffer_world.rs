@@ -602,7 +602,7 @@ impl World {
         }
         let source = SourceId(chance.below(SOURCES.len() as u64) as u16);
         let (received, is_rejects) = (chance.next().cast_signed(), chance.one_in(5));
-        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects })
+        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects, tenant: None })
     }
 
     fn draw_entries(&mut self, large: bool) -> Vec<Entry> {

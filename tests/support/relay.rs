@@ -373,7 +373,8 @@ impl Relay {
         self.signal(Signal::TERM);
     }
 
-    /// Sends SIGHUP, so that it looks at its files.
+    /// Sends SIGHUP.
+    #[allow(dead_code, reason = "only some stories are about what is read again")]
     pub(crate) fn hang_up(&self) {
         self.signal(Signal::HUP);
     }

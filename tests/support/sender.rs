@@ -9,7 +9,10 @@ use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::time::Duration;
 
+use socket2::Domain;
 use socket2::SockRef;
+use socket2::Socket;
+use socket2::Type;
 
 use crate::support::PATIENCE;
 
@@ -23,11 +26,30 @@ pub(crate) struct Sender {
 impl Sender {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens");
+        Self::of(TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens"))
+    }
+
+    fn of(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(WRITE_TIMEOUT)).expect("an option");
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         stream.set_nodelay(true).expect("an option");
         Self { stream }
+    }
+
+    /// The same from this address of the machine.
+    #[allow(dead_code, reason = "only tenants are told apart by their addresses")]
+    #[track_caller]
+    pub(crate) fn connect_from(address: SocketAddr, from: &str) -> Self {
+        Self::try_connect_from(address, from).expect("the relay listens")
+    }
+
+    /// The same to a relay that may reset it at once.
+    #[allow(dead_code, reason = "only tenants are told apart by their addresses")]
+    pub(crate) fn try_connect_from(address: SocketAddr, from: &str) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from.parse().expect("an address"), 0).into())?;
+        socket.connect_timeout(&address.into(), PATIENCE)?;
+        Ok(Self::of(socket.into()))
     }
 
     #[track_caller]

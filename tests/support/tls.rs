@@ -85,6 +85,12 @@ impl Authority {
         self.sign(RELAY, ExtendedKeyUsagePurpose::ServerAuth, Flaw::None)
     }
 
+    /// One that is good no longer.
+    #[track_caller]
+    pub(crate) fn expired_relay(&self) -> Identity {
+        self.sign(RELAY, ExtendedKeyUsagePurpose::ServerAuth, Flaw::Expired)
+    }
+
     /// A sender's certificate.
     #[track_caller]
     pub(crate) fn sender(&self, name: &str) -> Identity {

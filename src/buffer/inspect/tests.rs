@@ -45,7 +45,8 @@ fn fill(log: &mut Log, frames: usize) -> Vec<Point> {
         let docs = vec![b'\n'; DOCUMENT];
         let mark = Mark { end: DOCUMENT as u32, id: EventId([1; 16]), time: 5 };
         let received = log.end().seq as Micros;
-        let batch = Batch { docs: docs.into(), marks: [mark].into(), source: SourceId(0), received, is_rejects: false };
+        let batch =
+            Batch { docs: docs.into(), marks: [mark].into(), source: SourceId(0), received, is_rejects: false, tenant: None };
         let committed = log.commit(&[Entry { seq: Seq(log.end().seq), batch: Arc::new(batch) }]).expect("there is room");
         assert_eq!(committed.end, log.end());
     }

@@ -21,7 +21,14 @@ fn entry(seq: u64) -> Entry {
     let mark = Mark { end: text.len() as u32, id: EventId([seq as u8; 16]), time: seq as i64 };
     Entry {
         seq: Seq(seq),
-        batch: Arc::new(Batch { docs: text.into(), marks: [mark].into(), source: SourceId(1), received: 5, is_rejects: false }),
+        batch: Arc::new(Batch {
+            docs: text.into(),
+            marks: [mark].into(),
+            source: SourceId(1),
+            received: 5,
+            is_rejects: false,
+            tenant: None,
+        }),
     }
 }
 

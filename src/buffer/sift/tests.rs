@@ -35,8 +35,14 @@ fn fill(log: &mut Log, sizes: &[u8]) -> u64 {
             marks.push(Mark { end: docs.len() as u32, id: EventId([number as u8; 16]), time: number as i64 });
             number += 1;
         }
-        let batch =
-            Batch { docs: docs.into(), marks: marks.into(), source: SourceId(0), received: seq as i64 * 10, is_rejects: true };
+        let batch = Batch {
+            docs: docs.into(),
+            marks: marks.into(),
+            source: SourceId(0),
+            received: seq as i64 * 10,
+            is_rejects: true,
+            tenant: None,
+        };
         let _ = log.commit(&[Entry { seq: Seq(seq), batch: Arc::new(batch) }]).expect("there is room");
     }
     number as u64
@@ -167,7 +173,7 @@ fn a_full_log_has_room_to_be_sifted() {
         let end = docs.len() as u32;
         let mark = |end, number: u64| Mark { end, id: EventId([number as u8; 16]), time: number as i64 };
         let marks = [mark(first, numbers), mark(end, numbers + 1)].into();
-        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 0, is_rejects: true };
+        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 0, is_rejects: true, tenant: None };
         let entry = Entry { seq: Seq(log.end().seq), batch: Arc::new(batch) };
         match log.commit(&[entry]) {
             Ok(_) => numbers += 2,

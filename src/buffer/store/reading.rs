@@ -6,16 +6,26 @@ use super::Store;
 use super::trim;
 use crate::buffer::Condition;
 use crate::buffer::Entry;
+use crate::buffer::Fill;
 use crate::buffer::format::Point;
 use crate::buffer::place::Lagging;
 use crate::buffer::reader::Lost;
 use crate::buffer::reader::ReadOut;
 use crate::buffer::reader::Reader;
+use crate::seq::Seq;
 
 /// What a read from disk gave, and the reader back.
 pub(in crate::buffer) type DiskRead = (Reader, io::Result<ReadOut>);
 
 impl Store {
+    /// How full it is.
+    pub(in crate::buffer) fn fill(&self) -> Fill {
+        let held_bytes = self.segments.held_bytes();
+        let state = self.lock();
+        let first = state.sinks.iter().map(|sink| sink.mark.seq).min().unwrap_or(state.end.seq);
+        Fill { first: Seq(first), bytes: held_bytes + state.queue_bytes, bytes_max: self.bytes_max }
+    }
+
     /// Adds entries from the window to `out`, from `next` on, with the places behind them; nothing where they are only on
     /// disk.
     pub(in crate::buffer) fn read(

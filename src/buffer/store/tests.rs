@@ -189,7 +189,7 @@ fn batch(number: i64, bytes: usize) -> Batch {
     text.push_str(&"x".repeat(bytes.saturating_sub(text.len() + 3)));
     text.push_str("\"}\n");
     let mark = Mark { end: text.len() as u32, id: EventId([number as u8; 16]), time: number };
-    Batch { docs: text.into(), marks: [mark].into(), source: SourceId(0), received: number, is_rejects: false }
+    Batch { docs: text.into(), marks: [mark].into(), source: SourceId(0), received: number, is_rejects: false, tenant: None }
 }
 
 async fn append(buffer: &Buffer, batch: Batch) -> Stored {
@@ -414,7 +414,8 @@ async fn a_batch_too_large_for_an_entry_is_cut_between_events() {
         marks.push(Mark { end: text.len() as u32, id: EventId([1; 16]), time: number });
     }
     let whole = text.clone();
-    let large = Batch { docs: text.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false };
+    let large =
+        Batch { docs: text.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false, tenant: None };
     assert_eq!(append(&running.buffer, large).await, Stored::Yes);
     let (mut read, mut times, mut out) = (String::new(), Vec::new(), Vec::new());
     while times.len() < 5_000 {

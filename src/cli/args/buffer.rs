@@ -64,7 +64,7 @@ pub(super) enum TypedBuffer {
         /// Print so many documents at the most
         #[arg(long, value_name = "N")]
         limit: Option<u64>,
-        /// Print a JSON object a document: seq, id, time, received, source, document
+        /// Print a JSON object a document: seq, id, time, received, source, tenant where there is one, document
         #[arg(long)]
         with_meta: bool,
     },

@@ -36,7 +36,7 @@ fn letters(plan: &ParsePlan, lines: &[&str], whole: Whole, received: Micros) -> 
 
 /// What becomes of an entry's letters under this plan: the fates, and documents with their ids.
 fn again(plan: &ParsePlan, entry: &Entry) -> (Vec<Again>, Vec<(Value, EventId)>) {
-    let mut source = source_of(plan, IdKey::PUBLISHED, &lookups(), SourceId(0)).expect("a look");
+    let mut source = source_of(plan, IdKey::PUBLISHED, &TenantsPlan::default(), &lookups(), SourceId(0)).expect("a look");
     let (mut fates, mut documents) = (Vec::new(), Vec::new());
     let mut out = BatchBuilder::default();
     for event in events(entry) {

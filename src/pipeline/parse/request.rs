@@ -1,7 +1,7 @@
 //! The lines of a request, and the pieces of a JSON body: values that were cut out of it, and what stood in their place.
 
 use super::LineParser;
-use super::NO_OBJECT;
+use super::json::NO_OBJECT;
 use crate::batch::BatchBuilder;
 use crate::elb::trim;
 use crate::framing::values::Kind;

@@ -171,7 +171,9 @@ impl Relay {
                 "events were read but found no room in the buffer before the end: they are lost, unless their senders wait for confirmation and send them again"
             );
         }
-        for task in [self.admin_task.take(), self.lookup_task.take(), self.certificate_task.take()].into_iter().flatten() {
+        let tenant_task = self.tenant_task.take().map(|(task, _)| task);
+        let tasks = [self.admin_task.take(), self.lookup_task.take(), self.certificate_task.take(), tenant_task];
+        for task in tasks.into_iter().flatten() {
             task.abort();
         }
         let undelivered = if stays { Vec::new() } else { undelivered };

@@ -17,8 +17,6 @@ use tokio::time::timeout_at;
 
 use super::BeatsSource;
 use super::input::Input;
-use super::input::READ_BYTES;
-use super::input::Share;
 use super::telling::Telling;
 use crate::batch::Batch;
 use crate::buffer::Closed;
@@ -29,8 +27,12 @@ use crate::metrics::ConnectionEnd;
 use crate::net::stream::Stream;
 use crate::peer::Peer;
 use crate::source::Feed;
+use crate::source::Passed;
+use crate::source::allowance::Allowance;
+use crate::source::allowance::READ_BYTES;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Visit;
 use crate::wire::lumberjack::Fault;
 use crate::wire::lumberjack::Pause;
 use crate::wire::lumberjack::Server;
@@ -43,9 +45,6 @@ const QUIET: Duration = Duration::from_secs(1);
 
 /// How long a sender may take, at the end, to take its last acks, and then to see that this is the end.
 const LAST_ACKS: Duration = Duration::from_millis(500);
-
-/// An unfinished event up to this size is always kept; ordinary ones are shorter.
-const SMALL_EVENT_BYTES: u64 = 8 * 1024;
 
 thread_local! {
     /// Lines of one step: between a step and the end of its parsing nothing is awaited.
@@ -64,10 +63,8 @@ pub(super) struct Connection<'a, M, F> {
     pause: Pause,
     /// Whether intake has stopped.
     is_stopping: bool,
-    /// What the unfinished event, the decompressor and the input hold.
-    held: Option<IntakePermit>,
-    /// The same, of the part for unfinished lines.
-    held_large: Option<IntakePermit>,
+    /// Also for the decompressor and the input.
+    allowance: Allowance,
     last_read: Instant,
     batches: Vec<Batch>,
     trail: Trail,
@@ -107,7 +104,7 @@ async fn until(mut stop: StopWatch, phase: Phase) {
 }
 
 impl<'a, M, F: Feed> Connection<'a, M, F> {
-    pub(super) fn new(source: &'a BeatsSource<M>, stream: Stream, feed: F, peer: Peer) -> Self {
+    pub(super) fn new(source: &'a BeatsSource<M>, stream: Stream, feed: F, peer: Peer, visit: Visit) -> Self {
         Self {
             source,
             peer,
@@ -117,8 +114,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             input: Input::default(),
             pause: Pause::Hungry,
             is_stopping: false,
-            held: None,
-            held_large: None,
+            allowance: Allowance::new(visit),
             last_read: Instant::now(),
             batches: Vec::new(),
             trail: Trail::default(),
@@ -248,16 +244,14 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Waits for memory for one step; `None` when everything ends first.
     async fn admit(&mut self, stop: &StopWatch) -> Option<IntakePermit> {
-        let intake = &self.source.means.intake;
-        let share = Share::of(intake, &self.feed);
-        let bytes = share.memory_bytes + READ_BYTES as u64;
-        if let Some(permit) = intake.try_admit(bytes) {
+        let bytes = self.allowance.admission_bytes(&self.feed) + READ_BYTES as u64;
+        if let Some(permit) = self.allowance.try_admit(bytes) {
             return Some(permit);
         }
-        let mut stop = stop.clone();
+        let (mut stop, allowance) = (stop.clone(), &self.allowance);
         let admitted = async {
             tokio::select! {
-                permit = intake.admit(bytes) => Some(permit),
+                permit = allowance.admit(bytes) => Some(permit),
                 () = stop.reached(Phase::Drain) => None,
             }
         };
@@ -266,16 +260,15 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Has the protocol take some of the input, and parses the lines that come out at once.
     fn step(&mut self, permit: &mut IntakePermit) -> Option<Fault> {
-        let most = Share::of(&self.source.means.intake, &self.feed).lines_bytes;
+        let most = self.allowance.read_bytes(&self.feed);
         LINES.with_borrow_mut(|lines| {
             lines.clear();
             let server = &mut self.telling.server;
             let result = server.step(self.input.bytes(), lines, most);
             self.source.metrics.windows(server.windows() - self.windows);
             self.windows = server.windows();
-            if !lines.is_empty() {
-                self.feed.feed(lines, permit, &mut self.batches);
-            }
+            let passed = if lines.is_empty() { Passed::default() } else { self.feed.feed(lines, permit, &mut self.batches) };
+            self.allowance.took(lines.len(), &passed);
             match result {
                 Ok(step) => {
                     self.input.take(step.consumed);
@@ -289,19 +282,9 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Keeps of the permit what stays in memory until more comes, and gives the rest back; `false`: there is no memory for an
     /// unfinished event.
-    fn hold(&mut self, mut permit: IntakePermit) -> bool {
-        let event = self.feed.held_bytes() as u64;
-        let bytes = event + (self.telling.server.held_bytes() + self.input.held_bytes()) as u64;
-        self.held = None;
-        self.held_large = None;
-        if bytes > 0 {
-            self.held = Some(permit.split(bytes));
-        }
-        if event > SMALL_EVENT_BYTES {
-            self.held_large = self.source.means.unfinished.try_admit(event);
-            return self.held_large.is_some();
-        }
-        true
+    fn hold(&mut self, permit: IntakePermit) -> bool {
+        let beside = self.telling.server.held_bytes() + self.input.held_bytes();
+        self.allowance.hold(self.feed.held_bytes(), beside, permit)
     }
 
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
@@ -310,7 +293,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut batches = self.batches.drain(..);
         let mut last = None;
         while let Some(batch) = batches.next() {
-            let (events, is_rejects) = (batch.len() as u64, batch.is_rejects);
+            let (events, bytes, is_rejects) = (batch.len() as u64, batch.bytes() as u64, batch.is_rejects);
             let receipt = match means.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
@@ -323,6 +306,8 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 Ok(receipt) => {
                     if is_rejects {
                         means.metrics.dead_letters(events);
+                    } else {
+                        self.allowance.tenant().appended(receipt.seq(), bytes);
                     }
                     last = Some(self.trail.follow(receipt));
                 }
@@ -339,11 +324,10 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
 
     /// Counts an event that never ended, tells the sender what is stored, and closes; says how it ended after all.
     async fn finish(&mut self, end: End, mut stop: StopWatch) -> ConnectionEnd {
-        let mut permit = self.held.take().unwrap_or_else(|| self.source.means.intake.nothing());
+        let mut permit = self.allowance.let_go();
         self.feed.finish(false, &mut permit, &mut self.batches);
         self.input = Input::default();
         drop(permit);
-        self.held_large = None;
         let End { end, tells } = end;
         if !tells {
             return end;

@@ -11,9 +11,11 @@ use hyper::header::CONNECTION;
 use hyper::header::CONTENT_TYPE;
 use hyper::header::HeaderValue;
 use hyper::header::RETRY_AFTER;
+use hyper::header::WWW_AUTHENTICATE;
 use serde_json::Map;
 use serde_json::Value;
 
+use super::whose;
 use crate::source::request::Counts;
 use crate::source::request::Trouble;
 
@@ -30,6 +32,8 @@ pub enum Cause {
     BadBody,
     /// The body came to an end before it was complete.
     Truncated,
+    /// Its sender may not send, or has not said who it is.
+    Unauthorized,
     /// Only some methods are for anything here.
     MethodNotAllowed,
     /// The head did not come in time.
@@ -48,6 +52,10 @@ pub enum Cause {
     BufferFull,
     /// All memory is taken.
     MemoryFull,
+    /// The tenant sends more than it may in a second.
+    OverRate,
+    /// The tenant holds its share of the buffer.
+    OverShare,
     /// The head is too large.
     HeadTooLarge,
     /// The relay stops.
@@ -60,12 +68,13 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::BadFraming,
         Self::BadParameter,
         Self::BadCoding,
         Self::BadBody,
         Self::Truncated,
+        Self::Unauthorized,
         Self::MethodNotAllowed,
         Self::HeadTimeout,
         Self::BodyTimeout,
@@ -75,6 +84,8 @@ impl Cause {
         Self::UnsupportedCoding,
         Self::BufferFull,
         Self::MemoryFull,
+        Self::OverRate,
+        Self::OverShare,
         Self::HeadTooLarge,
         Self::Stopping,
         Self::NotStored,
@@ -89,6 +100,7 @@ impl Cause {
             Self::BadCoding => "bad_coding",
             Self::BadBody => "bad_body",
             Self::Truncated => "truncated",
+            Self::Unauthorized => "unauthorized",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",
@@ -98,6 +110,8 @@ impl Cause {
             Self::UnsupportedCoding => "unsupported_coding",
             Self::BufferFull => "buffer_full",
             Self::MemoryFull => "memory_full",
+            Self::OverRate => "over_rate",
+            Self::OverShare => "over_share",
             Self::HeadTooLarge => "head_too_large",
             Self::Stopping => "stopping",
             Self::NotStored => "not_stored",
@@ -109,11 +123,12 @@ impl Cause {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BadFraming | Self::BadParameter | Self::BadCoding | Self::BadBody | Self::Truncated => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge | Self::UnpackedTooLarge | Self::LineTooLong => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedCoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::BufferFull | Self::MemoryFull => StatusCode::TOO_MANY_REQUESTS,
+            Self::BufferFull | Self::MemoryFull | Self::OverRate | Self::OverShare => StatusCode::TOO_MANY_REQUESTS,
             Self::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Stopping | Self::NotStored | Self::NotInTime => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -134,12 +149,14 @@ pub struct Refusal {
     pub detail: String,
     /// The limit that it is over, in bytes or seconds.
     pub limit: Option<u64>,
+    /// When it is worth trying again, in seconds, where that is known.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal without a limit.
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into(), limit: None }
+        Self { cause, detail: detail.into(), limit: None, retry_after: None }
     }
 
     /// The same over this limit.
@@ -153,6 +170,7 @@ impl Refusal {
         match trouble {
             Trouble::NoMemory => Self::new(Cause::MemoryFull, "the memory for events on their way is taken"),
             Trouble::NoRoom => Self::new(Cause::BufferFull, "the buffer is full, because what it sends to takes too little"),
+            Trouble::OverLimit { what, seconds } => whose::too_many(what, seconds),
             Trouble::Stopping => Self::new(Cause::Stopping, "the relay is being stopped"),
             Trouble::LineTooLong => {
                 Self::new(Cause::LineTooLong, "a line or element is longer than this source takes").over(line_bytes_max)
@@ -173,6 +191,9 @@ impl Refusal {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.cause == Cause::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.cause == Cause::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("POST, PUT"));

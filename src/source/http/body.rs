@@ -63,6 +63,11 @@ impl Body {
         (self.packed, self.unpacked)
     }
 
+    /// Whether nothing more comes.
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// When its last bytes came.
     pub fn last_at(&self) -> Instant {
         self.last_at

@@ -87,6 +87,7 @@ impl<E: Envelope, F: Feed> Feed for Enveloped<E, F> {
             accepted: last.accepted + end.accepted,
             rejected: last.rejected + end.rejected,
             too_long: last.too_long || end.too_long,
+            refused: last.refused || end.refused,
         }
     }
 

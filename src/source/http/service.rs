@@ -31,18 +31,20 @@ use super::route::Route;
 use super::route::route;
 use super::unpack::Coding;
 use super::unpack::Step;
+use super::whose;
 use crate::framing::firehose::Firehose;
 use crate::peer::Peer;
 use crate::source::Asked;
 use crate::source::Feed;
 use crate::source::Framing;
 use crate::source::Opening;
+use crate::source::allowance::READ_BYTES;
 use crate::source::request::Counts;
-use crate::source::request::READ_BYTES;
 use crate::source::request::RequestIntake;
 use crate::source::request::Trouble;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
+use crate::tenant::Visit;
 
 thread_local! {
     /// One buffer for plain bytes per worker: between unpacking and the end of parsing nothing is awaited.
@@ -56,12 +58,13 @@ const READ_AHEAD: u64 = super::connection::READ_AHEAD_BYTES as u64;
 pub(super) struct Service<M> {
     pub(super) shared: Arc<Shared<M>>,
     pub(super) peer: Arc<Peer>,
+    pub(super) visit: Visit,
     pub(super) stop: StopWatch,
 }
 
 impl<M> Clone for Service<M> {
     fn clone(&self) -> Self {
-        Self { shared: self.shared.clone(), peer: self.peer.clone(), stop: self.stop.clone() }
+        Self { shared: self.shared.clone(), peer: self.peer.clone(), visit: self.visit.clone(), stop: self.stop.clone() }
     }
 }
 
@@ -106,7 +109,8 @@ where
         let Shared { means, retry, .. } = &*self.shared;
         let waiting = || (means.waiting.events(), means.intake.waiting());
         let after = || retry.after(refusal.cause, &means.buffer.stat(), waiting(), Instant::now());
-        refusal.answer(*stored, refusal.cause.is_passing().then(after))
+        let after = refusal.retry_after.or_else(|| refusal.cause.is_passing().then(after));
+        refusal.answer(*stored, after)
     }
 
     /// Counts a request that was refused before anybody has seen it.
@@ -170,11 +174,13 @@ where
         wrap: impl FnOnce(F) -> G,
         fault: impl Fn(&G) -> Option<Refusal>,
     ) -> Result<(Counts, G), Refused> {
+        let tenant = whose::tenant(head, &self.visit)?;
         let preamble = named::preamble(head)?.or(preamble);
         let mut body = self.body(head, incoming)?;
         let request = Some(Asked { preamble: preamble.as_deref(), framing });
-        let feed = wrap((self.shared.means.make_feed)(&Opening { peer: &self.peer, refuses_long_lines: true, request }));
-        let mut intake = RequestIntake::new(&self.shared.means, feed, self.stop.clone());
+        let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines: true, request };
+        let feed = wrap((self.shared.means.make_feed)(&opening));
+        let mut intake = RequestIntake::new(&self.shared.means, tenant, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
         let taken = taken.and_then(|()| fault(intake.feed_used()).map_or(Ok(()), Err));
         let (packed, unpacked) = body.bytes();
@@ -233,6 +239,12 @@ where
                 Ok(Fed::Starved) => {
                     if let Err(refusal) = self.more(body).await {
                         return self.broken_off(intake, refusal).await;
+                    }
+                    // What has come to its end has come, and is answered for at once.
+                    if !body.has_ended()
+                        && let Err(trouble) = intake.ready().await
+                    {
+                        return self.broken_off(intake, self.trouble(trouble)).await;
                     }
                 }
                 Ok(Fed::End) => return intake.finish(true).await.map_err(|trouble| self.trouble(trouble)),

@@ -28,20 +28,12 @@ use crate::intake::IntakePermit;
 use crate::metrics::ConnectionEnd;
 use crate::net::stream::Stream;
 use crate::source::Feed;
+use crate::source::Passed;
+use crate::source::allowance::Allowance;
+use crate::source::allowance::READ_BYTES;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
-
-/// Bytes read at once. The cost of a read is spread over some hundred lines, and lines and documents stay in the cache.
-pub(super) const READ_BYTES: usize = 64 * 1024;
-
-/// Fewest bytes read at once, whatever they may become: some lines, so that a connection of one line takes one read.
-const READ_BYTES_MIN: usize = 4096;
-
-/// Reads that the budget has room for beside one another, whatever their lines are.
-const READS_AT_ONCE: u64 = 8;
-
-/// Most memory admitted for one read.
-const ADMISSION_BYTES_MAX: u64 = 16 * 1024 * 1024;
+use crate::tenant::Visit;
 
 /// Reads in a row before other connections get their turn.
 const READS_IN_A_ROW: usize = 4;
@@ -54,9 +46,6 @@ const QUIET: Duration = Duration::from_secs(1);
 /// connection ends and with it the telling. What is under way between two hosts gets there meanwhile.
 const LAST_ACKS: Duration = Duration::from_millis(500);
 
-/// An unfinished line up to this size is always kept; ordinary log lines are shorter.
-const SMALL_LINE_BYTES: u64 = 8 * 1024;
-
 thread_local! {
     /// One read buffer per worker: between a read and the end of its parsing nothing is awaited.
     static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
@@ -67,10 +56,7 @@ pub(super) struct Connection<'a, M, F> {
     source: &'a TcpSource<M>,
     stream: Stream,
     feed: F,
-    /// What the unfinished line holds.
-    held: Option<IntakePermit>,
-    /// The same, of the part for unfinished lines.
-    held_large: Option<IntakePermit>,
+    allowance: Allowance,
     last_read: Instant,
     first: FirstBytes,
     batches: Vec<Batch>,
@@ -94,6 +80,8 @@ enum Read {
     Nothing,
     /// A line that is too long to be taken.
     TooLong,
+    /// Lines of a sender that may not send.
+    Refused,
     End,
     Broken,
     /// TLS, on a plain connection.
@@ -117,12 +105,11 @@ enum Asked {
 }
 
 impl<'a, M, F: Feed> Connection<'a, M, F> {
-    pub(super) fn new(source: &'a TcpSource<M>, stream: Stream, feed: F) -> Self {
+    pub(super) fn new(source: &'a TcpSource<M>, stream: Stream, feed: F, visit: Visit) -> Self {
         Self {
             source,
             feed,
-            held: None,
-            held_large: None,
+            allowance: Allowance::new(visit),
             last_read: Instant::now(),
             // Inside TLS there is no second one.
             first: if let Stream::Plain(_) = &stream { FirstBytes::Awaited } else { FirstBytes::Lines },
@@ -236,7 +223,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 return Some(self.finish(false, ConnectionEnd::Stopped, stop).await);
             };
             let read = self.read(&mut permit);
-            let fits = self.hold(permit);
+            let fits = self.allowance.hold(self.feed.held_bytes(), 0, permit);
             self.append().await;
             let (clean, end) = match read {
                 _ if self.confirming.has_failed() => (false, ConnectionEnd::NotStored),
@@ -244,6 +231,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 Read::Full => continue,
                 Read::Bytes | Read::Nothing => return None,
                 Read::TooLong => (false, ConnectionEnd::LineTooLong),
+                Read::Refused => (false, ConnectionEnd::Refused),
                 Read::End if self.confirming.is_broken() => (false, ConnectionEnd::Reset),
                 Read::End => (true, ConnectionEnd::Closed),
                 Read::Broken => (false, ConnectionEnd::Reset),
@@ -260,35 +248,23 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         if !self.read_ahead.wait(stop).await {
             return None;
         }
-        let bytes = self.feed.admission_bytes(self.read_bytes()).min(self.fair_bytes());
-        if let Some(permit) = self.source.means.intake.try_admit(bytes) {
+        let bytes = self.allowance.admission_bytes(&self.feed);
+        if let Some(permit) = self.allowance.try_admit(bytes) {
             return Some(permit);
         }
-        let mut stop = stop.clone();
+        let (mut stop, allowance) = (stop.clone(), &self.allowance);
         let admitted = async {
             tokio::select! {
-                permit = self.source.means.intake.admit(bytes) => Some(permit),
+                permit = allowance.admit(bytes) => Some(permit),
                 () = stop.reached(Phase::Drain) => None,
             }
         };
         self.confirming.alongside(&mut self.stream, admitted).await
     }
 
-    /// Bytes to read at once: fewer where the smallest lines would become more than a fair part of the budget.
-    fn read_bytes(&self) -> usize {
-        let full = self.feed.admission_bytes(READ_BYTES).max(1);
-        let bytes = (READ_BYTES as u64).saturating_mul(self.fair_bytes()) / full;
-        usize::try_from(bytes).unwrap_or(READ_BYTES).clamp(READ_BYTES_MIN, READ_BYTES)
-    }
-
-    /// Most memory admitted for one read. It is far less than the budget, or a read would wait until nothing is held.
-    fn fair_bytes(&self) -> u64 {
-        (self.source.means.intake.bytes_max() / READS_AT_ONCE).min(ADMISSION_BYTES_MAX)
-    }
-
     /// One read, parsed at once.
     fn read(&mut self, permit: &mut IntakePermit) -> Read {
-        let limit = self.read_bytes();
+        let limit = self.allowance.read_bytes(&self.feed);
         let kept = self.first.kept();
         READ_BUFFER.with_borrow_mut(|buffer| {
             buffer[..kept.len()].copy_from_slice(kept);
@@ -312,28 +288,15 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             }
             let passed = self.feed.feed(read, permit, &mut self.batches);
             self.lines += passed.lines;
-            match passed.too_long {
-                true => Read::TooLong,
-                false if count == 0 => Read::End,
-                false if read.len() == limit => Read::Full,
-                false => Read::Bytes,
+            self.allowance.took(read.len(), &passed);
+            match passed {
+                Passed { refused: true, .. } => Read::Refused,
+                Passed { too_long: true, .. } => Read::TooLong,
+                _ if count == 0 => Read::End,
+                _ if read.len() == limit => Read::Full,
+                _ => Read::Bytes,
             }
         })
-    }
-
-    /// Keeps of the permit what an unfinished line needs, and gives the rest back; `false`: there is no memory for it.
-    fn hold(&mut self, mut permit: IntakePermit) -> bool {
-        let bytes = self.feed.held_bytes() as u64;
-        self.held = None;
-        self.held_large = None;
-        if bytes > 0 {
-            self.held = Some(permit.split(bytes));
-        }
-        if bytes > SMALL_LINE_BYTES {
-            self.held_large = self.source.means.unfinished.try_admit(bytes);
-            return self.held_large.is_some();
-        }
-        true
     }
 
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.
@@ -341,7 +304,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         let mut batches = self.batches.drain(..);
         let mut last = None;
         while let Some(batch) = batches.next() {
-            let (events, is_rejects) = (batch.len() as u64, batch.is_rejects);
+            let (events, bytes, is_rejects) = (batch.len() as u64, batch.bytes() as u64, batch.is_rejects);
             let receipt = match self.source.means.buffer.try_append(batch) {
                 Ok(receipt) => Ok(receipt),
                 Err(batch) => {
@@ -354,6 +317,8 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 Ok(receipt) => {
                     if is_rejects {
                         self.source.means.metrics.dead_letters(events);
+                    } else {
+                        self.allowance.tenant().appended(receipt.seq(), bytes);
                     }
                     last = Some(self.trail.follow(receipt));
                 }

@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::connection::READ_BYTES;
 use crate::buffer::Receipt;
+use crate::source::allowance::READ_BYTES;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
 

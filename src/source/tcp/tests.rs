@@ -34,6 +34,7 @@ use crate::source::door::DoorPlan;
 use crate::stop::Phase;
 use crate::stop::StopHandle;
 use crate::stop::stop;
+use crate::tenant::Tenants;
 use crate::waiting::WaitingEvents;
 
 const MOMENT: Duration = Duration::from_secs(20);
@@ -52,7 +53,14 @@ impl Feed for Newlines {
     fn feed(&mut self, read: &[u8], _: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let lines = read.iter().filter(|byte| **byte == b'\n').count();
         let marks = (1..=lines as u32).map(|line| Mark { end: line * 3, id: EventId([0; 16]), time: 0 }).collect();
-        out.push(Batch { docs: Bytes::from("{}\n".repeat(lines)), marks, source: SourceId(0), received: 0, is_rejects: false });
+        out.push(Batch {
+            docs: Bytes::from("{}\n".repeat(lines)),
+            marks,
+            source: SourceId(0),
+            received: 0,
+            is_rejects: false,
+            tenant: None,
+        });
         self.0.fetch_add(lines as u64, Ordering::Relaxed);
         Passed { lines: lines as u64, accepted: lines as u64, ..Passed::default() }
     }
@@ -102,8 +110,9 @@ fn running(confirm: Confirm) -> Running {
         metrics: metrics_in.clone(),
         make_feed: move |_: &Opening<'_>| Newlines(counted.clone()),
     };
+    let tenants = Tenants::none(means.intake.clone(), means.unfinished.clone());
     let source = TcpSource { plan: TcpSourcePlan { confirm, idle_timeout }, means };
-    let task = tokio::spawn(Door::new(door, metrics_in, None).run(listener, source, watch));
+    let task = tokio::spawn(Door::new(door, metrics_in, None, tenants).run(listener, source, watch));
     Running { address, buffer, lines, metrics, stop, task, _cursors: cursors }
 }
 

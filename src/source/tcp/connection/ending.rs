@@ -16,11 +16,13 @@ impl<M, F: Feed> Connection<'_, M, F> {
     /// Takes the last line where the end is clean, counts what is lost where it is not, and closes; says how it ended after
     /// all, because a clean end may turn out not to be one that can be confirmed.
     pub(super) async fn finish(&mut self, clean: bool, end: ConnectionEnd, stop: &StopWatch) -> ConnectionEnd {
-        let mut permit = self.held.take().unwrap_or_else(|| self.source.means.intake.nothing());
-        self.lines += self.feed.finish(clean, &mut permit, &mut self.batches).lines;
+        let mut permit = self.allowance.let_go();
+        let passed = self.feed.finish(clean, &mut permit, &mut self.batches);
+        self.lines += passed.lines;
+        self.allowance.took(0, &passed);
+        let (clean, end) = if passed.refused { (false, ConnectionEnd::Refused) } else { (clean, end) };
         self.append().await;
         drop(permit);
-        self.held_large = None;
         if clean {
             if let Err(end) = self.confirmed(stop).await {
                 return end;
