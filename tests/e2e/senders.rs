@@ -105,6 +105,7 @@ fn each_action_has_its_answer() {
     assert_eq!((&items[0]["index"]["_index"], &items[1]["create"]["_index"]), (&"a".into(), &"lines".into()));
     assert_eq!(items[4]["index"]["error"]["type"], "document_too_large");
     assert_eq!(statuses(&bulk(&relay, "")), [0; 0]);
+    assert_eq!(relay.metrics().sum("http_actions_refused_total"), 4);
     let documents = relay.stop().cleanly().documents;
     assert_eq!(documents.len(), 3);
     assert_eq!((&documents[0]["n"], &documents[1]["message"], &documents[2]["n"]), (&1.into(), &"no JSON".into(), &3.into()));
@@ -173,7 +174,8 @@ fn questions_before_the_first_event_are_answered_and_keep_nothing() {
         ("PUT /_index_template/filebeat", "acknowledged"),
         ("DELETE /_ingest/pipeline/p", "acknowledged"),
     ] {
-        http.send(format!("{request} HTTP/1.1\r\nHost: relay\r\nContent-Length: 0\r\n\r\n"));
+        let body = if request.starts_with("GET") { "" } else { "{\"settings\":{}}" };
+        http.send(format!("{request} HTTP/1.1\r\nHost: relay\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         let answer = http.answer();
         assert_eq!((answer.status, answer.header("x-elastic-product")), (200, Some("Elasticsearch")), "{request}: {answer:?}");
         assert_eq!(member.is_empty(), answer.json().get(member).is_none(), "{request}: {answer:?}");

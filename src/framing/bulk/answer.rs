@@ -32,6 +32,11 @@ impl Answer {
         Self { names, runs, took_ms, at: (0, 0), state: State::Head }
     }
 
+    /// Actions that were not taken.
+    pub fn refused(&self) -> u64 {
+        self.runs.iter().filter(|run| run.outcome != Outcome::Taken).map(|run| u64::from(run.count)).sum()
+    }
+
     /// Whether all of it is written.
     pub fn is_done(&self) -> bool {
         self.state == State::Done

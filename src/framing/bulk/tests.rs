@@ -1,3 +1,5 @@
+//! What bulk requests come to, in tables and however they are cut.
+
 use proptest::collection::vec;
 use proptest::prelude::Just;
 use proptest::prelude::Strategy;

@@ -134,7 +134,9 @@ where
         match self.events(head, incoming, None, Framing::Lines, wrap, Enveloped::fault).await {
             Ok((_, feed)) => {
                 let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                elasticsearch::answered(feed.envelope.into_answer(took))
+                let answer = feed.envelope.into_answer(took);
+                self.shared.metrics.actions_refused(answer.refused());
+                elasticsearch::answered(answer)
             }
             Err(refused) => {
                 let response = self.refuse(&refused);
