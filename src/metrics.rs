@@ -226,11 +226,6 @@ impl Metrics {
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
     }
 
-    /// The counters of a source that takes requests over HTTP.
-    pub fn http(&self, source: &str) -> HttpMetrics {
-        self.http.of(source)
-    }
-
     /// What is counted of the tenant of this name; of everybody who is none where it is empty.
     pub fn tenant(&self, name: &str) -> TenantMetrics {
         self.tenant.tenant(name)
@@ -240,6 +235,11 @@ impl Metrics {
     pub fn tenant_reloads(&self) -> LookupMetrics {
         let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
         LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+    }
+
+    /// The counters of a source that takes requests over HTTP.
+    pub fn http(&self, source: &str) -> HttpMetrics {
+        self.http.of(source)
     }
 
     /// What is counted of the TLS of a source that has it.

@@ -318,6 +318,34 @@ mod tests {
         assert!(books.try_take(0, 10), "nobody starves any more");
     }
 
+    /// One that asks again and again and gives back the oldest of what it holds only when nothing more is to be had, beside ten that ask for
+    /// little now and then.
+    #[test]
+    fn beside_one_that_always_wants_more_quiet_ones_never_wait() {
+        const READ: u64 = 64;
+        let mut books = books(10_000, 11);
+        let mut held = VecDeque::new();
+        let mut granted = Vec::new();
+        for round in 0..1_000_u32 {
+            while books.try_take(0, READ) {
+                held.push_back(READ);
+            }
+            assert!(books.held(0) <= 5_000, "half of it is what one may have");
+            books.wait(0, READ, someone());
+            for quiet in 1..=10 {
+                assert!(books.try_take(quiet, READ), "tenant {quiet} waits in round {round}: {books:?}");
+            }
+            for quiet in 1..=10 {
+                books.give_back(quiet, READ, &mut granted);
+            }
+            books.give_back(0, held.pop_front().expect("it holds something"), &mut granted);
+            held.extend(granted.drain(..).map(|(account, bytes, _)| {
+                assert_eq!(account, 0);
+                bytes
+            }));
+        }
+    }
+
     #[derive(Clone, Debug)]
     enum Step {
         Ask { account: AccountId, bytes: u64 },

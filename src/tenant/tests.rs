@@ -1,5 +1,7 @@
 //! Tenants with everything around them but sockets and files.
 
+mod noisy;
+
 use std::net::SocketAddr;
 use std::time::Instant;
 

@@ -249,6 +249,11 @@ impl TlsSender {
         self.try_send(bytes).expect("the relay reads");
     }
 
+    /// What the relay says.
+    pub(crate) fn reading(&mut self) -> &mut impl Read {
+        &mut self.stream
+    }
+
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
@@ -314,6 +319,12 @@ impl TlsSender {
         let mut line = String::new();
         BufReader::with_capacity(1, &mut self.stream).read_line(&mut line)?;
         Ok(line)
+    }
+
+    /// As many bytes of what the relay says.
+    #[track_caller]
+    pub(crate) fn read_exact(&mut self, bytes: &mut [u8]) {
+        self.stream.read_exact(bytes).expect("the relay speaks");
     }
 
     /// Whether neither a byte nor an end has come.
