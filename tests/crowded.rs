@@ -12,6 +12,7 @@ use elbow::buffer::BufferPlan;
 use elbow::buffer::MemoryPlan;
 use elbow::elb::Schema;
 use elbow::event_id::IdKey;
+use elbow::net::handed::Handed;
 use elbow::pipeline::plan::Format;
 use elbow::pipeline::plan::ParsePlan;
 use elbow::pipeline::relay::Relay;
@@ -30,8 +31,15 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 
 fn plan(file: &Path) -> RelayPlan {
     let idle_timeout = Duration::from_secs(3_600);
-    let (name, address) = ("in".to_owned(), "127.0.0.1:0".to_owned());
-    let door = DoorPlan { name, address, connections_max: 100, idle_timeout, proxy: None, tls: None };
+    let door = DoorPlan {
+        name: "in".to_owned(),
+        address: "127.0.0.1:0".to_owned(),
+        connections_max: 100,
+        idle_timeout,
+        shares_port: false,
+        proxy: None,
+        tls: None,
+    };
     let kind = SourceKind::Tcp(TcpSourcePlan { confirm: Confirm::None, idle_timeout });
     let parse = ParsePlan { line_bytes_max: LINE_BYTES_MAX, ..ParsePlan::plain(Format::Auto, Schema::Aws) };
     let file = FilePlan { path: file.to_owned(), rotate_bytes: 1 << 30, rotate_interval: None, keep: 1 };
@@ -40,6 +48,7 @@ fn plan(file: &Path) -> RelayPlan {
         buffer: BufferPlan::Memory(MemoryPlan { bytes_max: 8 << 20 }),
         dead_letters: None,
         admin: None,
+        health: None,
         sources: vec![SourcePlan { door, kind, parse }],
         sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
         lookups: Vec::new(),
@@ -72,7 +81,7 @@ fn half_lines(address: SocketAddr, count: usize) -> Vec<TcpStream> {
 async fn unfinished_lines_that_fill_the_memory_do_not_stop_other_senders() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("out.json");
-    let relay = Relay::start(plan(&file)).await.expect("free ports");
+    let relay = Relay::start(plan(&file), Handed::default()).await.expect("free ports");
     let address = relay.sources[0].1;
     let half = tokio::task::spawn_blocking(move || half_lines(address, 40)).await.expect("no panic");
     let mut other = TcpStream::connect(address).expect("a listener");

@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "e2e/admin.rs"]
+mod admin;
 #[path = "e2e/beats.rs"]
 mod beats;
 #[path = "e2e/commands.rs"]
@@ -21,6 +23,8 @@ mod delivery;
 mod figures;
 #[path = "e2e/handling.rs"]
 mod handling;
+#[path = "e2e/haproxy.rs"]
+mod haproxy;
 #[path = "e2e/http.rs"]
 mod http;
 #[path = "e2e/http_faults.rs"]
@@ -31,10 +35,14 @@ mod http_limits;
 mod letters;
 #[path = "e2e/lines.rs"]
 mod lines;
+#[path = "e2e/listeners.rs"]
+mod listeners;
 #[path = "e2e/pressure.rs"]
 mod pressure;
 #[path = "e2e/proxy.rs"]
 mod proxy;
+#[path = "e2e/senders.rs"]
+mod senders;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/tenants.rs"]

@@ -9,6 +9,8 @@
 #[allow(dead_code, reason = "the stories of e2e.rs use the rest")]
 mod support;
 
+#[path = "oracle/beats.rs"]
+mod beats;
 #[path = "oracle/damage.rs"]
 mod damage;
 #[path = "oracle/dead_letters.rs"]

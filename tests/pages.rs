@@ -21,6 +21,7 @@ use elbow::metrics::SinkFigures;
 use elbow::redact;
 use elbow::source::http::answer::Cause;
 use elbow::tally::Tally;
+use elbow::wire::lumberjack::Fault;
 
 fn page(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the page is there")
@@ -146,6 +147,9 @@ fn tables(page: &str, columns: usize) -> BTreeMap<String, Vec<Vec<String>>> {
 
 /// Every kind of source, sink and lookup with only what it must have, and what has no default.
 const LEAST: &str = "
+[admin]
+health_address = '0.0.0.0:9601'
+health_proxy_from = ['10.0.0.0/8']
 [[source]]
 name = 'elb'
 type = 'tcp'
@@ -162,6 +166,10 @@ key = '/etc/elbow/relay.key'
 name = 'web'
 type = 'http'
 address = '0.0.0.0:8080'
+[[source]]
+name = 'shippers'
+type = 'beats'
+address = '0.0.0.0:5044'
 [[sink]]
 name = 'logstash'
 type = 'logstash_tcp'
@@ -212,6 +220,7 @@ fn heading_of(section: &str, on_disk: bool) -> &str {
         "[[source]] elb" => "[[source]]",
         "[source.tls] of elb" => "[source.tls]",
         "[[source]] web" => "[[source]] of type \"http\"",
+        "[[source]] shippers" => "[[source]] of type \"beats\"",
         "[[sink]] logstash" => "[[sink]] of type \"logstash_tcp\"",
         "[[sink]] archive" => "[[sink]] of type \"file\"",
         "[[sink]] screen" => "[[sink]]",
@@ -305,6 +314,7 @@ fn with_setting(heading: &str, setting: &str) -> String {
         "[[source]]" => "type = 'tcp'",
         "[[tenant]]" => "endpoints = ['vpce-1']",
         "[[source]] of type \"http\"" => "type = 'http'",
+        "[[source]] of type \"beats\"" => "type = 'beats'",
         "[[sink]] of type \"logstash_tcp\"" => "type = 'logstash_tcp'",
         "[[sink]] of type \"file\"" => "type = 'file'",
         "[source.tls]" => return LEAST.replace("[source.tls]\n", &format!("[source.tls]\n{setting}\n")),
@@ -371,7 +381,63 @@ fn the_examples_of_the_configuration_page_are_good() {
     assert!(tried > 2, "there are examples in docs/configuration.md: {tried}");
 }
 
+#[test]
+fn the_example_of_the_page_on_beats_is_good_and_its_reasons_are_all_there_are() {
+    let page = page("docs/beats.md");
+    let block = blocks(&page).into_iter().find(|block| block.info == "toml").expect("an example");
+    let plan = config::load(&Text { name: "example", text: &block.text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+    let (_, behind) = page.split_once("| reason | what |").expect("a table");
+    let rows = behind.lines().skip_while(|line| !line.starts_with("| `")).take_while(|line| line.starts_with('|'));
+    let told: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+    assert_eq!(told, Fault::ALL.map(Fault::label));
+}
+
 /// Metrics with a child in every family.
+/// Each sender of the page, with the names by which it is tested: clients of `tests/clients/run.py`, recorded requests.
+const SENDERS: [(&str, &[&str], &[&str]); 10] = [
+    ("Logstash", &[], &["logstash-"]),
+    ("Elastic Serverless Forwarder", &["forwarder"], &["forwarder-"]),
+    ("Vector", &[], &["vector-http-", "vector-elasticsearch-"]),
+    ("Fluent Bit", &[], &["fluent-bit-http-", "fluent-bit-es-"]),
+    ("Filebeat", &["filebeat"], &[]),
+    ("rsyslog", &["rsyslog"], &[]),
+    ("syslog-ng", &["syslog-ng"], &[]),
+    ("Elasticsearch clients", &["elasticsearch-py-7", "elasticsearch-py-8", "elasticsearch-js", "elasticsearch-go"], &[]),
+    ("OpenSearch clients", &["opensearch-py"], &[]),
+    ("Amazon Data Firehose", &["firehose"], &["firehose-"]),
+];
+
+#[test]
+fn each_sender_has_something_to_paste_and_a_test() {
+    let page = page("docs/senders.md");
+    let clients = self::page("tests/clients/run.py");
+    let recordings: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/senders"))
+        .expect("there are recordings")
+        .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
+        .collect();
+    let told: Vec<&str> = rows_behind(&page, "| sender | sends | tested with |").iter().map(|row| row[0]).collect();
+    let links: Vec<String> =
+        SENDERS.iter().map(|(name, ..)| format!("[{name}](#{})", name.to_lowercase().replace(' ', "-"))).collect();
+    assert_eq!(told, links, "docs/senders.md on the left, what is tested on the right");
+    for (name, real, recorded) in SENDERS {
+        let (_, section) = page.split_once(&format!("\n## {name}\n")).unwrap_or_else(|| panic!("no section on {name}"));
+        let section = section.split("\n## ").next().unwrap_or_default();
+        assert!(blocks(section).iter().any(|block| block.text.contains("elbow.example.com")), "nothing to paste for {name}");
+        for client in real {
+            assert!(clients.contains(&format!("\"{client}\": ")), "tests/clients/run.py has no {client}");
+        }
+        for prefix in recorded {
+            assert!(recordings.iter().any(|file| file.starts_with(prefix)), "there is no recording of {prefix}");
+        }
+        assert!(!real.is_empty() || !recorded.is_empty());
+    }
+    let source = blocks(&page).into_iter().next().expect("the source they send to");
+    let text = format!("{}[[sink]]\nname = 'screen'\ntype = 'stdout'\n", source.text);
+    let plan = config::load(&Text { name: "example", text: &text, built_in: false }, &Overrides::default(), &|_| None);
+    plan.unwrap_or_else(|complaints| panic!("{complaints}"));
+}
+
 fn metrics() -> Metrics {
     let metrics = Metrics::new();
     let source = metrics.source("in", &["name".to_owned()]);
@@ -384,6 +450,7 @@ fn metrics() -> Metrics {
     metrics.tls("in").loaded();
     metrics.tenant("pay").took(1, 1);
     metrics.tenant_reloads().loaded();
+    metrics.beats("in").windows(1);
     metrics
 }
 

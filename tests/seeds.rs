@@ -2,6 +2,8 @@
 //!
 //! It says nothing about inputs nobody has found yet: those are looked for with `cargo fuzz`.
 
+#[path = "../fuzz/checks/bulk.rs"]
+mod bulk;
 #[path = "../fuzz/checks/checkpoint.rs"]
 mod checkpoint;
 #[path = "../fuzz/checks/disk.rs"]
@@ -12,11 +14,15 @@ mod formats;
 mod json;
 #[path = "../fuzz/checks/lines.rs"]
 mod lines;
+#[path = "../fuzz/checks/lumberjack.rs"]
+mod lumberjack;
 #[allow(dead_code, reason = "each user has its part")]
 #[path = "support/buffer.rs"]
 mod made;
 #[path = "../fuzz/checks/opened.rs"]
 mod opened;
+#[path = "../fuzz/checks/proxy.rs"]
+mod proxy;
 #[path = "../fuzz/checks/redact.rs"]
 mod redact;
 #[path = "../fuzz/checks/segment.rs"]
@@ -90,4 +96,19 @@ fn a_checkpoint_of_any_bytes_is_survived() {
 #[test]
 fn json_falls_into_the_same_values_however_it_comes() {
     check("values", values::check);
+}
+
+#[test]
+fn a_stream_of_a_beat_becomes_the_same_however_it_is_cut() {
+    check("lumberjack", lumberjack::check);
+}
+
+#[test]
+fn a_proxy_header_is_the_same_however_it_comes() {
+    check("proxy", proxy::check);
+}
+
+#[test]
+fn bulk_requests_and_those_of_firehose_are_the_same_however_they_come() {
+    check("bulk", bulk::check);
 }

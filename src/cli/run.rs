@@ -26,6 +26,7 @@ use crate::cli::check::EXIT_CONFIGURATION;
 use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
+use crate::net::handed::Handed;
 use crate::pipeline::relay::Ended;
 use crate::pipeline::relay::Relay;
 use crate::pipeline::relay::TAKES_LINES;
@@ -61,6 +62,13 @@ pub fn run(command: &Run) -> ExitCode {
         tracing::warn!("{warning}");
     }
     raise_descriptor_limit();
+    let handed = match Handed::take() {
+        Ok(handed) => handed,
+        Err(error) => {
+            complain(&format!("elbow: {error}"));
+            return ExitCode::from(EXIT_FAILURE);
+        }
+    };
     let runtime = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -68,7 +76,7 @@ pub fn run(command: &Run) -> ExitCode {
             return ExitCode::from(EXIT_FAILURE);
         }
     };
-    let status = runtime.block_on(relay(plan, command));
+    let status = runtime.block_on(relay(plan, handed, command));
     runtime.shutdown_timeout(SHUTDOWN_GRACE);
     ExitCode::from(status)
 }
@@ -79,7 +87,7 @@ fn is_first_try(command: &Run) -> bool {
     command.config.is_none() && (command.overrides == Overrides::default() || io::stderr().is_terminal())
 }
 
-async fn relay(plan: Plan, command: &Run) -> u8 {
+async fn relay(plan: Plan, handed: Handed, command: &Run) -> u8 {
     let is_first_try = is_first_try(command);
     let signals = Signals::listen();
     let (mut terminate, mut interrupt, mut hangup, _file_size) = match signals {
@@ -90,7 +98,7 @@ async fn relay(plan: Plan, command: &Run) -> u8 {
         }
     };
     let (sinks, buffer) = (plan.relay.sinks.clone(), plan.relay.buffer.clone());
-    let relay = match Relay::start(plan.relay).await {
+    let relay = match Relay::start(plan.relay, handed).await {
         Ok(relay) => relay,
         Err(error) => {
             complain(&format!("elbow: {error}"));
@@ -102,6 +110,8 @@ async fn relay(plan: Plan, command: &Run) -> u8 {
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
+                | StartError::Adopt { .. }
+                | StartError::Left { .. }
                 | StartError::Directory { .. }
                 | StartError::Open(_)
                 | StartError::Thread(_)
@@ -207,6 +217,9 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
     }
     if let Some(address) = relay.admin {
         tracing::info!(%address, "admin listener: /health /ready /metrics");
+    }
+    if let Some(address) = relay.health {
+        tracing::info!(%address, "health listener: /health /ready");
     }
     for sink in sinks {
         tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");

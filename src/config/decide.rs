@@ -4,6 +4,7 @@ use crate::config::address::Address;
 use crate::config::aims::Aimed;
 use crate::config::aims::check_sources;
 use crate::config::complaint::Complaint;
+use crate::config::listener::decide_networks;
 use crate::config::lookup;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
@@ -20,6 +21,7 @@ use crate::config::tenant;
 use crate::elb::rules::RulePlan;
 use crate::event_id::IdKey;
 use crate::pipeline::admin::AdminPlan;
+use crate::pipeline::health::HealthPlan;
 use crate::pipeline::lookups::LookupPlan;
 use crate::pipeline::relay::RelayPlan;
 
@@ -49,7 +51,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     let memory_bytes_max = decide_memory(&mut root);
     let Storage { buffer, dead_letters, document_bytes_max } = storage::decide(&mut root, overrides, memory_bytes_max);
     let mut listening = Vec::new();
-    let admin = decide_admin(&mut root, overrides, &mut listening);
+    let (admin, health) = decide_admin(&mut root, overrides, &mut listening);
     let id_key = decide_id_key(&mut root);
     let mut shared = Shared {
         buffer_bytes_max: buffer.bytes_max(),
@@ -70,7 +72,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);
-    let relay = RelayPlan { memory_bytes_max, buffer, dead_letters, admin, sources, sinks, lookups, tenants, id_key };
+    let relay = RelayPlan { memory_bytes_max, buffer, dead_letters, admin, health, sources, sinks, lookups, tenants, id_key };
     Plan { relay, report: Report::default() }
 }
 
@@ -82,13 +84,17 @@ fn decide_memory(root: &mut Reader<'_, '_>) -> u64 {
     bytes_max
 }
 
-fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, listening: &mut Listening) -> Option<AdminPlan> {
+fn decide_admin(
+    root: &mut Reader<'_, '_>,
+    overrides: &Overrides,
+    listening: &mut Listening,
+) -> (Option<AdminPlan>, Option<HealthPlan>) {
     root.desk().report.begin("[admin]");
     let mut admin = root.table("admin");
     if let Some(given) = &overrides.admin {
         admin.give("address", given.clone());
     }
-    for key in ["health_address", "tls", "token", "allow_remote"] {
+    for key in ["tls", "token", "allow_remote"] {
         admin.later(key, "the admin listener is for this machine only: remove it");
     }
     let plan = match admin.string("address") {
@@ -106,12 +112,33 @@ fn decide_admin(root: &mut Reader<'_, '_>, overrides: &Overrides, listening: &mu
             Some(AdminPlan { address: ADMIN_ADDRESS.to_owned() })
         }
     };
+    let health = decide_health(&mut admin, listening);
     admin.finish();
-    plan
+    (plan, health)
+}
+
+fn decide_health(admin: &mut Reader<'_, '_>, listening: &mut Listening) -> Option<HealthPlan> {
+    let proxy_from = decide_networks(admin, "health_proxy_from");
+    let Some(written) = admin.string("health_address") else {
+        if !admin.has("health_address") {
+            admin.record("health_address", "off", Origin::Default);
+            if admin.has("health_proxy_from") {
+                let remedy = "write health_address = \"0.0.0.0:9601\", or remove it";
+                admin.refuse_key("health_proxy_from", "names proxies of a listener that there is not", remedy);
+            }
+        }
+        return None;
+    };
+    if written.text == "off" {
+        admin.record("health_address", "off", written.origin());
+        return None;
+    }
+    check_listen(admin, "health_address", &written, "the health listener", listening);
+    Some(HealthPlan { address: written.text, proxy_from })
 }
 
 fn check_admin(admin: &mut Reader<'_, '_>, written: &Written, listening: &mut Listening) {
-    let Some(address) = check_listen(admin, written, "the admin listener", listening) else { return };
+    let Some(address) = check_listen(admin, "address", written, "the admin listener", listening) else { return };
     if !address.is_loopback() {
         let remedy = format!("\"127.0.0.1:{0}\", \"[::1]:{0}\" or \"off\"; let a local agent or a tunnel reach it", address.port);
         admin.refuse(
@@ -127,6 +154,7 @@ fn check_admin(admin: &mut Reader<'_, '_>, written: &Written, listening: &mut Li
 /// Checks an address to listen on and that nobody else listens there.
 pub fn check_listen<'w>(
     reader: &mut Reader<'_, '_>,
+    key: &'static str,
     written: &'w Written,
     who: &str,
     listening: &mut Listening,
@@ -135,14 +163,14 @@ pub fn check_listen<'w>(
         Ok(address) => address,
         Err(error) => {
             let example = "host:port, such as \"127.0.0.1:5000\" or \"[::1]:5000\"".to_owned();
-            reader.refuse("address", written, error, Some(example), None);
+            reader.refuse(key, written, error, Some(example), None);
             return None;
         }
     };
-    reader.record("address", written.text.clone(), written.origin());
+    reader.record(key, written.text.clone(), written.origin());
     let taken = listening.iter().find(|(other, _)| address.port != 0 && *other == written.text);
     if let Some((_, by)) = taken {
-        reader.refuse("address", written, format!("{by} already listens there"), None, Some("choose another port".to_owned()));
+        reader.refuse(key, written, format!("{by} already listens there"), None, Some("choose another port".to_owned()));
     }
     listening.push((written.text.clone(), who.to_owned()));
     Some(address)

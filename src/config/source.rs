@@ -121,7 +121,7 @@ fn decide_plan(
 ) -> Option<SourcePlan> {
     let address = source.required("address", "\"0.0.0.0:5000\"");
     if let Some(written) = &address {
-        check_listen(source, written, &format!("source {name:?}"), &mut shared.listening);
+        check_listen(source, "address", written, &format!("source {name:?}"), &mut shared.listening);
     }
     let parse = decide_parse(source, &name, shared);
     let confirm = matches!(kind, Kind::Tcp).then(|| decide_confirm(source));
@@ -134,6 +134,7 @@ fn decide_plan(
     };
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
+    let shares_port = source.switch("reuse_port", false);
     warn_of_placeholders(source, &name, parse.schema, &fields);
     let tls = decide_tls(source, &name);
     let address = address?.text;
@@ -143,6 +144,7 @@ fn decide_plan(
             address,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             idle_timeout,
+            shares_port,
             proxy,
             tls,
         },

@@ -351,7 +351,9 @@ fn mistakes_at_the_top() {
     check_top("[admin]\naddress = 'ops.example:9600'\n", (2, 11), "admin.address", "\"127.0.0.1:9600\"");
     check_top("[admin]\naddress = '9600'\n", (2, 11), "admin.address", "is a port without a host");
     check_top("[admin]\naddress = ''\n", (2, 11), "admin.address", "has no port");
-    check_top("[admin]\nhealth_address = '[::]:1'\n", (2, 1), "admin.health_address", "not available yet");
+    check_top("[admin]\nhealth_address = '::1'\n", (2, 18), "admin.health_address", "an IPv6 address needs brackets");
+    check_top("[admin]\nhealth_address = '127.0.0.1:9600'\n", (2, 18), "admin.health_address", "the admin listener already");
+    check_top("[admin]\nhealth_proxy_from = ['10.0.0.0/8']\n", (2, 21), "admin.health_proxy_from", "that there is not");
     check_top("[admin]\naddress = '127.0.0.1:5000'\n", (7, 11), "source.address", "the admin listener already listens there");
     check_top("id_key = 'abc'\n", (1, 10), "id_key", "not a key: 3 characters");
     check_top("id_key = 5\n", (1, 10), "id_key", "expected a string");

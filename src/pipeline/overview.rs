@@ -41,12 +41,17 @@ impl Overview {
         self.metrics.render(&self.figures())
     }
 
-    /// Whether new work is wanted, and why: false from the moment the relay stops.
+    /// Whether new work is wanted: false from the moment the relay stops.
+    ///
+    /// A full buffer holds senders back and is no reason to take the relay out of service: it recovers by itself.
+    pub fn is_ready(&self) -> bool {
+        self.stop.phase() == Phase::Run && self.buffer.stat().condition != buffer::Condition::Failed
+    }
+
+    /// The same, and why.
     pub fn ready(&self) -> (bool, Value) {
-        let phase = self.stop.phase();
+        let (ready, phase) = (self.is_ready(), self.stop.phase());
         let figures = self.figures();
-        // A full buffer holds senders back and is no reason to take the relay out of service: it recovers by itself.
-        let ready = phase == Phase::Run && figures.buffer.condition != buffer::Condition::Failed;
         let durability = figures.buffer.disk.map_or(Durability::Memory, |disk| disk.durability);
         let sinks: Vec<Value> = self.sinks.iter().zip(&figures.sinks).map(|(state, figures)| sink(state, figures)).collect();
         let document = json!({

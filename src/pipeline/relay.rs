@@ -4,8 +4,8 @@
 //! It is the only place that starts long-lived tasks, and it decides no configuration.
 
 mod ending;
+mod listening;
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -22,6 +22,8 @@ use super::certificates;
 use super::certificates::Certificate;
 use super::feeds::Feeds;
 use super::feeds::ids;
+use super::health;
+use super::health::HealthPlan;
 use super::ids::Ids;
 use super::look::Looks;
 use super::look::look;
@@ -40,12 +42,11 @@ use super::tenancy::Tenancy;
 use crate::batch::SourceId;
 use crate::buffer::BufferPlan;
 use crate::buffer::DiskPlan;
-use crate::buffer::Failure;
 use crate::event_id::IdKey;
 use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
-use crate::net::listen::listen;
+use crate::net::handed::Handed;
 use crate::net::tls::ServerTls;
 use crate::net::tls::Speaks;
 use crate::sink;
@@ -81,6 +82,8 @@ pub struct RelayPlan {
     pub dead_letters: Option<DiskPlan>,
     /// The admin listener; `None` when it is switched off.
     pub admin: Option<AdminPlan>,
+    /// The listener for health checks; `None` where there is none.
+    pub health: Option<HealthPlan>,
     /// The sources; at least one.
     pub sources: Vec<SourcePlan>,
     /// The sinks; at least one.
@@ -154,12 +157,15 @@ pub struct Relay {
     pub sources: Vec<(String, SocketAddr, &'static str)>,
     /// Address of the admin listener.
     pub admin: Option<SocketAddr>,
+    /// Address of the health listener.
+    pub health: Option<SocketAddr>,
     overview: Overview,
     stop: StopHandle,
     source_metrics: Vec<SourceMetrics>,
     source_tasks: JoinSet<()>,
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
     admin_task: Option<JoinHandle<()>>,
+    health_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
     tenant_task: Option<(JoinHandle<()>, mpsc::Sender<TenantsPlan>)>,
     certificate_task: Option<JoinHandle<()>>,
@@ -178,28 +184,36 @@ struct OpenSource {
 impl Relay {
     /// Opens every listener and starts every task. Connections are accepted from here on.
     ///
+    /// Sources listen on the sockets of their names in `handed` where there are such.
+    ///
     /// # Errors
     /// When a listener cannot be opened; then nothing has been started.
-    pub async fn start(plan: RelayPlan) -> Result<Self, StartError> {
+    pub async fn start(plan: RelayPlan, mut handed: Handed) -> Result<Self, StartError> {
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|error| StartError::Random(error.into()))?;
         let lookups = plan.lookups;
         let lookups = tokio::task::spawn_blocking(move || Lookups::load(&lookups)).await.expect("loading does not panic")?;
         let mut open = Vec::new();
+        let is_only = plan.sources.len() == 1;
         for source in plan.sources {
             let name = source.door.name.clone();
             let look =
                 look(&source.parse, plan.id_key, &lookups).map_err(|source| StartError::Look { name: name.clone(), source })?;
             let looks = Arc::new(Looks::new(Arc::new(look)));
             tenancy::check(&plan.tenants, &name, &looks)?;
-            let (source, tls) = load_tls(source).await?;
-            let listener = open_listener(&format!("source {name}"), &source.door.address).await?;
+            let (source, tls) = listening::tls(source).await?;
+            let listener = listening::source(&source.door, &mut handed, is_only).await?;
             open.push(OpenSource { plan: source, listener, looks, tls });
         }
+        listening::nothing_left(&handed)?;
         let tenants = plan.tenants;
         let tenancy = tokio::task::spawn_blocking(move || Tenancy::read(tenants)).await.expect("reading does not panic")?;
         let admin_listener = match &plan.admin {
-            Some(admin) => Some(open_listener("the admin listener", &admin.address).await?),
+            Some(admin) => Some(listening::open("the admin listener", &admin.address, false).await?),
+            None => None,
+        };
+        let health = match plan.health {
+            Some(health) => Some((listening::open("the health listener", &health.address, false).await?, health)),
             None => None,
         };
         let (stop, watch) = stop();
@@ -225,12 +239,14 @@ impl Relay {
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
+            health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
             overview,
             stop,
             source_metrics: Vec::new(),
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
             admin_task: None,
+            health_task: None,
             reload: reload.clone(),
             lookup_task: None,
             tenant_task: keeper.keep(reload.looks()),
@@ -238,6 +254,7 @@ impl Relay {
             writers,
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
+        relay.health_task = health.map(|(listener, plan)| tokio::spawn(health::serve(listener, plan, relay.overview.clone())));
         for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
             let (name, state, watch) = (plan.name.clone(), state.clone(), watch.clone());
             relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
@@ -337,7 +354,7 @@ impl Relay {
                 is_hopeless = self.sink_tasks.is_empty();
                 failure = Some(reason);
             }
-            storage = storage_failed(&self.overview) => {
+            storage = ending::storage_failed(&self.overview) => {
                 let reason = storage.reason.clone();
                 is_hopeless = storage.is_fatal;
                 self.take_nothing_more(storage, asked).await;
@@ -359,35 +376,6 @@ impl Relay {
             tracing::warn!("asked again to stop: what is not delivered stays behind");
         }
         self.end(failure).await
-    }
-}
-
-/// Loads the TLS of a source, where it has one.
-async fn load_tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
-    let loading = move || Ok((source.clone(), certificates::load(&source)?));
-    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
-}
-
-async fn open_listener(what: &str, address: &str) -> Result<TcpListener, StartError> {
-    let resolved = tokio::net::lookup_host(address)
-        .await
-        .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it has no address")));
-    let resolved =
-        resolved.map_err(|source| StartError::Resolve { what: what.to_owned(), address: address.to_owned(), source })?;
-    listen(resolved).map_err(|source| StartError::Listen { what: what.to_owned(), address: address.to_owned(), source })
-}
-
-/// Waits until the buffer's disk or that of the dead letters has failed.
-async fn storage_failed(overview: &Overview) -> Failure {
-    let letters = async {
-        match &overview.letters {
-            Some(letters) => letters.failed().await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        failure = overview.buffer.failed() => failure,
-        failure = letters => failure,
     }
 }
 

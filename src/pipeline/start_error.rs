@@ -1,6 +1,7 @@
 //! Why a relay could not start: what is in the way, and what to do about it.
 
 use std::io;
+use std::net::SocketAddr;
 
 use thiserror::Error;
 
@@ -34,6 +35,25 @@ pub enum StartError {
         address: String,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A socket that was handed over cannot be used.
+    #[error("source {name} cannot use the socket that was handed over: {source}")]
+    Adopt {
+        /// The source.
+        name: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A socket was handed over that nobody wants.
+    #[error(
+        "the socket {name:?}{} was handed over and no source has that name; write FileDescriptorName= with the name of a source in its unit, one socket for each",
+        address.map_or(String::new(), |address| format!(" on {address}"))
+    )]
+    Left {
+        /// Its name.
+        name: String,
+        /// Its address.
+        address: Option<SocketAddr>,
     },
     /// The documents of a source cannot look so.
     #[error("source {name}: {source}")]

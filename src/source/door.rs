@@ -41,6 +41,8 @@ pub struct DoorPlan {
     pub connections_max: usize,
     /// A connection that sends nothing for so long is closed.
     pub idle_timeout: Duration,
+    /// Whether other processes may listen on the same port at the same time.
+    pub shares_port: bool,
     /// The proxies in front, whose connections begin with a header; `None` where none may.
     pub proxy: Option<ProxyPlan>,
     /// The TLS of its connections; `None`: they are plain.
@@ -126,10 +128,9 @@ impl Door {
     async fn open<S: Serve>(&self, source: &S, stream: TcpStream, from: SocketAddr, stop: StopWatch) {
         self.metrics.connected();
         let mut guard = EndGuard { metrics: &self.metrics, end: ConnectionEnd::Panicked };
-        if !S::RESETS {
-            // Where it fails, the last answer may get lost with its connection, which is what an answer nobody got is.
-            let _ = SockRef::from(&stream).set_linger(None);
-        }
+        // Where there are answers and it fails, the last one may get lost with its connection, which is what an answer nobody
+        // got is. Otherwise it matters for connections that came before the listening socket was the relay's.
+        let _ = SockRef::from(&stream).set_linger(S::RESETS.then_some(Duration::ZERO));
         // Where neither a proxy nor a certificate can say more, nobody waits for a word of one who is not let in anyway.
         let early = match self.plan.proxy.is_none() && self.lock.is_none() {
             true => match self.admit(&Peer::at(from), S::TAKES_TOKENS) {

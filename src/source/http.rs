@@ -6,6 +6,9 @@
 pub mod answer;
 pub mod body;
 mod connection;
+pub mod elasticsearch;
+mod envelope;
+pub mod firehose;
 mod guard;
 pub mod head;
 pub mod kind;

@@ -291,6 +291,16 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         }
     }
 
+    /// What its bytes go through.
+    pub fn feed_used(&self) -> &F {
+        &self.feed
+    }
+
+    /// Gives back what its bytes went through.
+    pub fn into_feed(self) -> F {
+        self.feed
+    }
+
     fn patience(&self) -> Duration {
         if self.appended == 0 { FIRST_PATIENCE } else { LATER_PATIENCE }
     }

@@ -2,6 +2,7 @@
 //! do to others.
 
 use std::collections::BTreeSet;
+use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
@@ -21,6 +22,9 @@ use crate::support::relay::Relay;
 use crate::support::relay::Setup;
 use crate::support::scrape::Metrics;
 use crate::support::stays;
+use crate::support::tls::Authority;
+use crate::support::tls::Files;
+use crate::support::tls::TlsSender;
 
 /// A relay that has a source for Beats beside the one for lines.
 fn with_beats(setup: Setup, settings: &str) -> Setup {
@@ -235,7 +239,8 @@ fn a_sender_that_waits_for_room_hears_that_there_is_life_and_no_ack_before_there
 
 #[test]
 fn a_sender_that_says_nothing_is_closed_in_order() {
-    let relay = with_beats(Relay::to_stdout(), "idle_timeout = \"1s\"").start();
+    // Longer than until the first sign of life, which must not count as one of the sender's.
+    let relay = with_beats(Relay::to_stdout(), "idle_timeout = \"4s\"").start();
     let mut beat = beat(&relay);
     beat.send([whole(&jsons(0..2)), window(5), event(1, json(2))].concat());
     assert_eq!(beat.ends(), [2, 1], "what is stored is told before the end");
@@ -264,6 +269,29 @@ fn a_stop_takes_no_further_window_and_acks_what_is_stored() {
     let mut arrived = ids_of(&ended.documents);
     arrived.sort_unstable();
     assert_eq!(arrived, [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn over_tls_acks_come_and_the_end_is_said() {
+    let authority = Authority::new("relays");
+    let files = Files::new(&authority.relay());
+    let relay = with_beats(Relay::to_stdout(), &files.settings("")).start();
+    let config = authority.trusting(None);
+    let mut sender = TlsSender::connect(relay.lines_of("beats"), &config);
+    // More than a record, and than is read at once.
+    sender.send(packed(&jsons(0..5_000)));
+    sender.send(whole(&jsons(5_000..10_000)));
+    let mut acks = [0; 12];
+    sender.reading().read_exact(&mut acks).expect("two acks");
+    assert_eq!(acks, *b"2A\0\0\x13\x882A\0\0\x13\x88");
+    sender.send([window(2), event(1, json(10_000))].concat());
+    relay.writes(10_001);
+    relay.terminate();
+    let mut rest = Vec::new();
+    sender.reading().read_to_end(&mut rest).expect("an end that was said");
+    assert_eq!(rest, b"2A\0\0\0\x01");
+    drop(sender);
+    relay.ended().cleanly();
 }
 
 #[test]

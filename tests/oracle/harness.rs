@@ -101,6 +101,7 @@ impl Oracle {
             .data_dir(data)
             .and_source("close", "confirm = \"close\"")
             .and_source("line", "confirm = \"line\"")
+            .tables("[[source]]\nname = \"beats\"\ntype = \"beats\"\naddress = \"127.0.0.1:0\"\n")
             .and_http("");
         let orders = Arc::new(Orders::default());
         *orders.pause.lock().expect("it is new") = Duration::from_millis(4);

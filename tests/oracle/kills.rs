@@ -10,7 +10,8 @@ const EVERY: &[Mode] = &[Mode::Raw, Mode::Close, Mode::Close, Mode::Line, Mode::
 
 const HTTP: &[Mode] = &[Mode::Http, Mode::Http, Mode::Http, Mode::Http];
 
-fn killed_again_and_again(mut oracle: Oracle, producers: &[Mode], kills: u64) {
+/// Ends the relay so often while these producers send.
+pub(crate) fn killed_again_and_again(mut oracle: Oracle, producers: &[Mode], kills: u64) {
     oracle.sink.appear();
     oracle.start();
     oracle.produce(producers);

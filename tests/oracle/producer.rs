@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_millis(1);
 const WINDOW: usize = 400;
 
 /// Most lines sent before the relay is asked to confirm them all, or between two looks at what it says.
-const LINES: usize = 40;
+pub(crate) const LINES: usize = 40;
 
 /// How a producer learns what is stored; each has a source of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(crate) enum Mode {
     Letters,
     /// Each request over HTTP is answered for itself.
     Http,
+    /// Lines are events of a Beat, and the relay acks them.
+    Beats,
 }
 
 impl Mode {
@@ -61,6 +63,7 @@ impl Mode {
             Self::Line => "line",
             Self::Letters => "letters",
             Self::Http => "web",
+            Self::Beats => "beats",
         }
     }
 }
@@ -87,11 +90,11 @@ impl Orders {
         sources.iter().find(|(source, _)| source == name).map(|(_, address)| *address)
     }
 
-    fn is_enough(&self) -> bool {
+    pub(crate) fn is_enough(&self) -> bool {
         self.enough.load(Ordering::Relaxed) || self.is_abandoned()
     }
 
-    fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         self.abandon.load(Ordering::Relaxed)
     }
 }
@@ -149,6 +152,7 @@ impl Producer {
         match self.mode {
             Mode::Line => return self.line_by_line(wire, unconfirmed),
             Mode::Http => return self.requests(wire, unconfirmed),
+            Mode::Beats => return self.window_by_window(wire, unconfirmed),
             _ => {}
         }
         if unconfirmed.is_empty() {
@@ -240,7 +244,7 @@ impl Producer {
     }
 
     /// Waits for a moment, so that a run has many moments and not only bytes.
-    fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         let most = *self.orders.pause.lock().expect("nobody panics holding it");
         let micros = usize::try_from(most.as_micros()).expect("short");
         thread::sleep(Duration::from_micros(self.draw.below(micros + 1) as u64));
@@ -248,7 +252,7 @@ impl Producer {
 }
 
 /// A connection that may be held back for long, and is left when the producer is told to.
-struct Wire<'o> {
+pub(crate) struct Wire<'o> {
     stream: TcpStream,
     orders: &'o Orders,
     deadline: Instant,
@@ -267,7 +271,7 @@ impl<'o> Wire<'o> {
     }
 
     /// Writes it all, however long the relay does not read.
-    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.patiently(|stream| stream.write(bytes))? {
                 0 => return Err(ErrorKind::WriteZero.into()),
@@ -303,6 +307,17 @@ impl<'o> Wire<'o> {
                 return Ok(status.expect("a status is a number"));
             }
         }
+    }
+
+    /// Reads so many bytes, however long they do not come; an end is an error.
+    pub(crate) fn read(&mut self, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.patiently(|stream| stream.read(bytes))? {
+                0 => return Err(ErrorKind::UnexpectedEof.into()),
+                count => bytes = &mut bytes[count..],
+            }
+        }
+        Ok(())
     }
 
     fn patiently(&mut self, mut call: impl FnMut(&mut TcpStream) -> io::Result<usize>) -> io::Result<usize> {

@@ -95,7 +95,7 @@ impl Http {
         self.try_answer().expect("an answer")
     }
 
-    pub(crate) fn try_answer(&mut self) -> io::Result<Answer> {
+    fn head(&mut self) -> io::Result<Answer> {
         let first = self.line()?;
         let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, first.clone()))?;
@@ -105,13 +105,39 @@ impl Http {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let mut answer = Answer { status, headers, body: String::new() };
+        Ok(Answer { status, headers, body: String::new() })
+    }
+
+    pub(crate) fn try_answer(&mut self) -> io::Result<Answer> {
+        let mut answer = self.head()?;
         if let Some(length) = answer.header("content-length") {
             let mut body = vec![0; length.parse().expect("a length")];
             self.reader.read_exact(&mut body)?;
             answer.body = String::from_utf8(body).expect("text");
         }
         Ok(answer)
+    }
+
+    /// The next answer where it has a head alone, whatever that says of a body.
+    #[track_caller]
+    pub(crate) fn bodiless_answer(&mut self) -> Answer {
+        self.head().expect("an answer")
+    }
+
+    /// The next answer where it comes in chunks.
+    #[track_caller]
+    pub(crate) fn chunked_answer(&mut self) -> Answer {
+        let mut answer = self.head().expect("an answer");
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        loop {
+            let size = usize::from_str_radix(&self.line().expect("a chunk"), 16).expect("its size");
+            let mut chunk = vec![0; size + 2];
+            self.reader.read_exact(&mut chunk).expect("a whole chunk");
+            if size == 0 {
+                return answer;
+            }
+            answer.body += std::str::from_utf8(&chunk[..size]).expect("text");
+        }
     }
 
     fn line(&mut self) -> io::Result<String> {

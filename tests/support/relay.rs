@@ -5,6 +5,8 @@ use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
@@ -52,19 +54,35 @@ pub(crate) struct Setup {
     memory: String,
     buffer: String,
     top: String,
+    admin: String,
     source: String,
     sinks: String,
     tables: String,
     limits: String,
     under: Vec<String>,
+    /// A listening socket it is handed, and what that is called.
+    handed: Option<(String, Arc<TcpListener>)>,
     /// Where its configuration is written; a directory of its own where none is named.
     directory: Option<PathBuf>,
 }
 
 impl Setup {
     fn new(sinks: String) -> Self {
-        let (memory, buffer, top, source, tables, limits, under, directory) = Default::default();
-        Self { address: "127.0.0.1:0".to_owned(), memory, buffer, top, source, sinks, tables, limits, under, directory }
+        let (memory, buffer, top, admin, source, tables, limits, under, handed, directory) = Default::default();
+        Self {
+            address: "127.0.0.1:0".to_owned(),
+            memory,
+            buffer,
+            top,
+            admin,
+            source,
+            sinks,
+            tables,
+            limits,
+            under,
+            handed,
+            directory,
+        }
     }
 
     /// Listens for lines there instead of on a free port.
@@ -104,6 +122,13 @@ impl Setup {
         self
     }
 
+    /// Adds lines to the table of the admin listener.
+    pub(crate) fn admin(mut self, settings: &str) -> Self {
+        self.admin += settings;
+        self.admin.push('\n');
+        self
+    }
+
     /// Adds rules and lookups.
     pub(crate) fn tables(mut self, tables: &str) -> Self {
         self.tables += tables;
@@ -127,6 +152,12 @@ impl Setup {
     pub(crate) fn in_directory(mut self, directory: &Path) -> Self {
         self.directory = Some(directory.to_owned());
         self.top(&format!("data_dir = \"{}\"", directory.join("data").display()))
+    }
+
+    /// Hands it this listening socket under this name, as systemd does.
+    pub(crate) fn handed(mut self, name: &str, socket: &Arc<TcpListener>) -> Self {
+        self.handed = Some((name.to_owned(), socket.clone()));
+        self
     }
 
     /// Lets the process have this many descriptors.
@@ -174,8 +205,15 @@ impl Setup {
     pub(crate) fn spawn(self) -> Relay {
         let own = tempfile::tempdir().expect("a directory");
         let config = self.write_in(self.directory.as_deref().unwrap_or(own.path()));
-        let Self { limits, under, .. } = self;
+        let Self { limits, under, handed, .. } = self;
         let mut words = under;
+        let mut input = Stdio::null();
+        if let Some((name, socket)) = handed {
+            // The descriptor comes as standard input and becomes the first one behind those that everybody has.
+            let variables = format!("export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES={name}");
+            words.extend(["sh", "-c", &format!("exec 3<&0 </dev/null; {variables}; exec \"$0\" \"$@\"")].map(str::to_owned));
+            input = OwnedFd::from(socket.try_clone().expect("a descriptor")).into();
+        }
         if !limits.is_empty() {
             words.extend(["sh", "-c", &format!("{limits}exec \"$0\" \"$@\"")].map(str::to_owned));
         }
@@ -185,7 +223,7 @@ impl Setup {
         command.args(&words[1..]);
         command.args(["run", "--log-format", "json", "-c"]).arg(&config);
         let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the relay can be started");
+            command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the relay can be started");
         let documents = Heard::from(child.stdout.take().expect("it is piped"));
         let log = Heard::from(child.stderr.take().expect("it is piped"));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -197,9 +235,9 @@ impl Setup {
     #[track_caller]
     pub(crate) fn write_in(&self, directory: &Path) -> PathBuf {
         let config = directory.join("elbow.toml");
-        let Self { address, memory, buffer, top, source, sinks, tables, .. } = self;
+        let Self { address, memory, buffer, top, admin, source, sinks, tables, .. } = self;
         let text = format!(
-            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n\n[[source]]\nname = \"in\"\n\
+            "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n{admin}\n[[source]]\nname = \"in\"\n\
              type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
         );
         fs::write(&config, text).expect("the file is ours");
@@ -281,6 +319,14 @@ impl Relay {
     #[track_caller]
     pub(crate) fn web(&self) -> SocketAddr {
         self.lines_of("web")
+    }
+
+    /// Where one of its listeners is, as the log says it.
+    #[track_caller]
+    pub(crate) fn says_where(&self, what: &str) -> SocketAddr {
+        let log = self.log();
+        let said = log.iter().find(|entry| entry["message"].as_str().is_some_and(|text| text.contains(what)));
+        said.and_then(|entry| entry["address"].as_str()).expect("it says where").parse().expect("an address")
     }
 
     #[track_caller]

@@ -23,16 +23,20 @@ impl Scraper {
         Self { address, stream: None }
     }
 
-    /// Status and body of a page; connects where that has not happened yet.
+    /// Status and body of a page; connects where that has not happened yet, and again where the connection was kept for so
+    /// long that the relay has closed it.
     pub(crate) fn page(&mut self, path: &str) -> io::Result<(u16, String)> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                BufReader::new(stream)
-            }
-        };
+        if let Some(kept) = self.stream.take()
+            && let Ok(page) = self.ask(kept, path)
+        {
+            return Ok(page);
+        }
+        let stream = TcpStream::connect_timeout(&self.address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        self.ask(BufReader::new(stream), path)
+    }
+
+    fn ask(&mut self, mut stream: BufReader<TcpStream>, path: &str) -> io::Result<(u16, String)> {
         write!(stream.get_mut(), "GET {path} HTTP/1.1\r\nHost: elbow\r\n\r\n")?;
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {

@@ -26,10 +26,12 @@ pub(crate) struct Sender {
 impl Sender {
     #[track_caller]
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        Self::of(TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens"))
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE).expect("the relay listens"))
     }
 
-    fn of(stream: TcpStream) -> Self {
+    /// A sender over a connection that is there already.
+    #[track_caller]
+    pub(crate) fn over(stream: TcpStream) -> Self {
         stream.set_write_timeout(Some(WRITE_TIMEOUT)).expect("an option");
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         stream.set_nodelay(true).expect("an option");
@@ -49,7 +51,7 @@ impl Sender {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.bind(&SocketAddr::new(from.parse().expect("an address"), 0).into())?;
         socket.connect_timeout(&address.into(), PATIENCE)?;
-        Ok(Self::of(socket.into()))
+        Ok(Self::over(socket.into()))
     }
 
     #[track_caller]
@@ -76,6 +78,11 @@ impl Sender {
     #[track_caller]
     pub(crate) fn half_close(&mut self) {
         self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+    }
+
+    /// The same to a relay that may be gone; says whether that went well.
+    pub(crate) fn try_half_close(&mut self) -> bool {
+        self.stream.shutdown(Shutdown::Write).is_ok()
     }
 
     /// What the relay says, to be read on another thread for example.

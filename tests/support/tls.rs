@@ -249,6 +249,11 @@ impl TlsSender {
         self.try_send(bytes).expect("the relay reads");
     }
 
+    /// What the relay says.
+    pub(crate) fn reading(&mut self) -> &mut impl Read {
+        &mut self.stream
+    }
+
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()

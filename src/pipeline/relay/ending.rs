@@ -13,6 +13,7 @@ use super::Relay;
 use crate::buffer::Buffer;
 use crate::buffer::Failure;
 use crate::metrics::SourceMetrics;
+use crate::pipeline::overview::Overview;
 use crate::stop::Phase;
 
 /// Senders that keep their connections open are given this long to close them once intake stops.
@@ -172,7 +173,8 @@ impl Relay {
             );
         }
         let tenant_task = self.tenant_task.take().map(|(task, _)| task);
-        let tasks = [self.admin_task.take(), self.lookup_task.take(), self.certificate_task.take(), tenant_task];
+        let tasks =
+            [self.admin_task.take(), self.health_task.take(), self.lookup_task.take(), self.certificate_task.take(), tenant_task];
         for task in tasks.into_iter().flatten() {
             task.abort();
         }
@@ -183,4 +185,18 @@ impl Relay {
 
 async fn all_ended(tasks: &mut JoinSet<()>) {
     while tasks.join_next().await.is_some() {}
+}
+
+/// Waits until the buffer's disk or that of the dead letters has failed.
+pub(super) async fn storage_failed(overview: &Overview) -> Failure {
+    let letters = async {
+        match &overview.letters {
+            Some(letters) => letters.failed().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        failure = overview.buffer.failed() => failure,
+        failure = letters => failure,
+    }
 }

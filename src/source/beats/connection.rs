@@ -199,7 +199,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
         if self.is_stopping {
             return self.last_read + QUIET;
         }
-        let since = if self.telling.is_storing() { Instant::now() } else { self.last_read.max(self.telling.written()) };
+        let since = if self.telling.is_storing() { Instant::now() } else { self.last_read.max(self.telling.last_stored()) };
         since + self.source.plan.idle_timeout
     }
 
@@ -326,6 +326,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
     async fn finish(&mut self, end: End, mut stop: StopWatch) -> ConnectionEnd {
         let mut permit = self.allowance.let_go();
         self.feed.finish(false, &mut permit, &mut self.batches);
+        self.append().await;
         self.input = Input::default();
         drop(permit);
         let End { end, tells } = end;

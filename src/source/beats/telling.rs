@@ -49,8 +49,8 @@ pub(super) struct Telling {
     is_set: bool,
     /// Whether the relay cannot go on reading, so that even a sender waits of which nothing has been read.
     held_up: bool,
-    /// When an ack was last written.
-    written: Instant,
+    /// When something was last known to be stored.
+    stored: Instant,
     /// Whether all that was written has left the relay.
     flushed: bool,
     /// Whether something is not stored, or nobody knows.
@@ -69,7 +69,7 @@ impl Telling {
             pulse: Box::pin(tokio::time::sleep(PULSE)),
             is_set: false,
             held_up: false,
-            written: Instant::now(),
+            stored: Instant::now(),
             flushed: true,
             failed: false,
             broken: false,
@@ -115,9 +115,9 @@ impl Telling {
         self.waited.is_some() || self.newest.is_some()
     }
 
-    /// When an ack was last written.
-    pub(super) fn written(&self) -> Instant {
-        self.written
+    /// When something was last known to be stored: from then on it is the sender's turn.
+    pub(super) fn last_stored(&self) -> Instant {
+        self.stored
     }
 
     /// Takes the answers there are and writes what the socket takes; ready when something is not stored.
@@ -126,7 +126,10 @@ impl Telling {
     pub(super) fn poll(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<()> {
         while let Some(mut promise) = self.waited.take().or_else(|| self.newest.take()) {
             match promise.answer.as_mut().poll(context) {
-                Poll::Ready(Stored::Yes) => self.server.handle_committed(promise.events),
+                Poll::Ready(Stored::Yes) => {
+                    self.server.handle_committed(promise.events);
+                    self.stored = Instant::now();
+                }
                 Poll::Ready(Stored::No) => self.fail(),
                 Poll::Pending => {
                     self.waited = Some(promise);
@@ -137,7 +140,8 @@ impl Telling {
         if !self.broken {
             self.broken = self.write(stream, context).is_err();
         }
-        if !self.broken && self.beat(context) {
+        while !self.broken && self.beat(context) {
+            self.is_set = false;
             self.broken = self.write(stream, context).is_err();
         }
         if self.failed { Poll::Ready(()) } else { Poll::Pending }
@@ -156,9 +160,6 @@ impl Telling {
         if self.pulse.as_mut().poll(context).is_pending() {
             return false;
         }
-        self.pulse.as_mut().reset(Instant::now() + PULSE);
-        // A timer that was set wakes only whoever polls it.
-        let _ = self.pulse.as_mut().poll(context);
         self.server.handle_waited();
         self.metrics.waited();
         true
@@ -177,7 +178,6 @@ impl Telling {
                 Poll::Ready(written) => {
                     self.server.handle_transmitted(written?);
                     self.flushed = false;
-                    self.written = Instant::now();
                     self.is_set = false;
                 }
                 Poll::Pending => return Ok(()),

@@ -28,6 +28,8 @@ pub enum Cause {
     BadParameter,
     /// The body's coding is damaged, or stops in the middle.
     BadCoding,
+    /// The body is not what its protocol has there.
+    BadBody,
     /// The body came to an end before it was complete.
     Truncated,
     /// Its sender may not send, or has not said who it is.
@@ -66,10 +68,11 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadFraming,
         Self::BadParameter,
         Self::BadCoding,
+        Self::BadBody,
         Self::Truncated,
         Self::Unauthorized,
         Self::MethodNotAllowed,
@@ -95,6 +98,7 @@ impl Cause {
             Self::BadFraming => "bad_framing",
             Self::BadParameter => "bad_parameter",
             Self::BadCoding => "bad_coding",
+            Self::BadBody => "bad_body",
             Self::Truncated => "truncated",
             Self::Unauthorized => "unauthorized",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -118,7 +122,7 @@ impl Cause {
     /// The status it is answered with.
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadFraming | Self::BadParameter | Self::BadCoding | Self::Truncated => StatusCode::BAD_REQUEST,
+            Self::BadFraming | Self::BadParameter | Self::BadCoding | Self::BadBody | Self::Truncated => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HeadTimeout | Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -223,7 +227,7 @@ pub fn accepted(counts: Counts, durability: &str) -> Response<Full<Bytes>> {
 }
 
 /// The same answer as the last one of its connection.
-pub fn last(mut response: Response<Full<Bytes>>) -> Response<Full<Bytes>> {
+pub fn last<B>(mut response: Response<B>) -> Response<B> {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }

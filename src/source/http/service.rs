@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use bytes::Bytes;
+use http_body_util::Either;
 use http_body_util::Full;
 use hyper::Request;
 use hyper::Response;
@@ -18,6 +21,10 @@ use super::answer;
 use super::answer::Cause;
 use super::answer::Refusal;
 use super::body::Body;
+use super::elasticsearch;
+use super::elasticsearch::Text;
+use super::envelope::Enveloped;
+use super::firehose;
 use super::kind;
 use super::named;
 use super::route::Route;
@@ -25,9 +32,11 @@ use super::route::route;
 use super::unpack::Coding;
 use super::unpack::Step;
 use super::whose;
+use crate::framing::firehose::Firehose;
 use crate::peer::Peer;
 use crate::source::Asked;
 use crate::source::Feed;
+use crate::source::Framing;
 use crate::source::Opening;
 use crate::source::allowance::READ_BYTES;
 use crate::source::request::Counts;
@@ -77,14 +86,19 @@ where
     F: Feed,
 {
     /// Takes a request and says what to answer.
-    pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    pub(super) async fn answer(self, request: Request<Incoming>) -> Response<Text> {
         let _in_flight = self.shared.metrics.begins();
         let (head, incoming) = request.into_parts();
-        let answered = match route(&head) {
-            Route::Events => self.events(&head, incoming).await.map(|counts| answer::accepted(counts, self.shared.durability)),
-            Route::NotAllowed => Err(Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT").into()),
+        let response = match route(&head) {
+            Route::Events => self.plain(&head, incoming).await.map(Either::Left),
+            Route::Bulk => self.bulk(&head, incoming).await,
+            Route::Firehose => self.firehose(&head, incoming).await.map(Either::Left),
+            Route::Probe(probe) => elasticsearch::probed(probe).map(Either::Left),
+            Route::NotAllowed => {
+                let refusal = Refusal::new(Cause::MethodNotAllowed, "events are sent by POST or PUT");
+                self.refuse(&refusal.into()).map(Either::Left)
+            }
         };
-        let response = answered.unwrap_or_else(|refused| self.refuse(&refused));
         self.shared.metrics.answered(response.status().as_u16());
         let ends = self.stop.phase() >= Phase::StopIntake && head.version < hyper::Version::HTTP_2;
         if ends { answer::last(response) } else { response }
@@ -103,16 +117,69 @@ where
         self.shared.metrics.answered(cause.status().as_u16());
     }
 
-    /// Takes events.
-    async fn events(&self, head: &Parts, incoming: Incoming) -> Result<Counts, Refused> {
+    /// Takes events as they stand.
+    async fn plain(&self, head: &Parts, incoming: Incoming) -> Response<Full<Bytes>> {
+        let taken = self.events(head, incoming, None, kind::framing(head), |feed| feed, |_| None).await;
+        match taken {
+            Ok((counts, _)) => answer::accepted(counts, self.shared.durability),
+            Err(refused) => self.refuse(&refused),
+        }
+    }
+
+    /// Takes a bulk request.
+    async fn bulk(&self, head: &Parts, incoming: Incoming) -> Response<Text> {
+        let begun = Instant::now();
+        let bulk = elasticsearch::bulk(head, self.shared.plan.line_bytes_max);
+        let wrap = |feed| Enveloped::new(bulk, feed);
+        match self.events(head, incoming, None, Framing::Lines, wrap, Enveloped::fault).await {
+            Ok((_, feed)) => {
+                let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                elasticsearch::answered(feed.envelope.into_answer(took))
+            }
+            Err(refused) => {
+                let response = self.refuse(&refused);
+                elasticsearch::refused(response, &refused.refusal, refused.stored).map(Either::Left)
+            }
+        }
+    }
+
+    /// Takes a request of Firehose.
+    async fn firehose(&self, head: &Parts, incoming: Incoming) -> Response<Full<Bytes>> {
+        let taken = match firehose::preamble(head) {
+            Ok(preamble) => {
+                let wrap = |feed| Enveloped::new(Firehose::default(), feed);
+                self.events(head, incoming, preamble, Framing::ByContent, wrap, Enveloped::fault).await.map(|(counts, _)| counts)
+            }
+            Err(refusal) => Err(refusal.into()),
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        match taken {
+            Ok(counts) => firehose::answer(head, now_ms, answer::accepted(counts, self.shared.durability), None),
+            Err(refused) => firehose::answer(head, now_ms, self.refuse(&refused), Some(&refused.refusal.detail)),
+        }
+    }
+
+    /// Takes the events of a body, by way of what `wrap` makes of a feed, of which `fault` says whether it was followed. What a
+    /// head says of them counts more than `preamble`.
+    async fn events<G: Feed>(
+        &self,
+        head: &Parts,
+        incoming: Incoming,
+        preamble: Option<Vec<u8>>,
+        framing: Framing,
+        wrap: impl FnOnce(F) -> G,
+        fault: impl Fn(&G) -> Option<Refusal>,
+    ) -> Result<(Counts, G), Refused> {
         let tenant = whose::tenant(head, &self.visit)?;
-        let preamble = named::preamble(head)?;
+        let preamble = named::preamble(head)?.or(preamble);
         let mut body = self.body(head, incoming)?;
-        let request = Some(Asked { preamble: preamble.as_deref(), framing: kind::framing(head) });
+        let request = Some(Asked { preamble: preamble.as_deref(), framing });
         let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines: true, request };
-        let feed = (self.shared.means.make_feed)(&opening);
+        let feed = wrap((self.shared.means.make_feed)(&opening));
         let mut intake = RequestIntake::new(&self.shared.means, tenant, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;
+        let taken = taken.and_then(|()| fault(intake.feed_used()).map_or(Ok(()), Err));
         let (packed, unpacked) = body.bytes();
         self.shared.metrics.body(packed, unpacked);
         let counts = match taken {
@@ -122,7 +189,7 @@ where
         match counts {
             Ok(counts) => {
                 self.shared.metrics.took(body.last_at().elapsed());
-                Ok(counts)
+                Ok((counts, intake.into_feed()))
             }
             Err(refusal) => Err(Refused { refusal, stored: intake.settle().await }),
         }
@@ -141,7 +208,7 @@ where
     }
 
     /// Takes a body to its end, or as far as it goes.
-    async fn take(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, F>) -> Result<(), Refusal> {
+    async fn take<G: Feed>(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, G>) -> Result<(), Refusal> {
         // Where there is no memory for what is read ahead, nothing is read.
         intake.keep_beside(READ_AHEAD).await.map_err(|trouble| self.trouble(trouble))?;
         let unpacking = loop {
@@ -193,7 +260,7 @@ where
     }
 
     /// Gives up what has no end, counts it, and passes the refusal on.
-    async fn broken_off(&self, intake: &mut RequestIntake<'_, M, F>, refusal: Refusal) -> Result<(), Refusal> {
+    async fn broken_off<G: Feed>(&self, intake: &mut RequestIntake<'_, M, G>, refusal: Refusal) -> Result<(), Refusal> {
         // There is one answer, and the first trouble is it.
         let _ = intake.finish(false).await;
         Err(refusal)

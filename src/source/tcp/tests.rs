@@ -96,8 +96,15 @@ fn running(confirm: Confirm) -> Running {
     let listener = TcpListener::from_std(listener.into()).expect("a listener");
     let address = listener.local_addr().expect("bound");
     let idle_timeout = Duration::from_secs(2);
-    let (name, wanted) = ("in".to_owned(), address.to_string());
-    let door = DoorPlan { name, address: wanted, connections_max: 8, idle_timeout, proxy: None, tls: None };
+    let door = DoorPlan {
+        name: "in".to_owned(),
+        address: address.to_string(),
+        connections_max: 8,
+        idle_timeout,
+        shares_port: false,
+        proxy: None,
+        tls: None,
+    };
     let (buffer, cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 30 }, 1);
     let (metrics, lines, (stop, watch)) = (Metrics::new(), Arc::new(AtomicU64::new(0)), stop());
     let counted = lines.clone();

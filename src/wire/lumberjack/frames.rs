@@ -47,6 +47,8 @@ pub(super) struct Frames {
     limits: Limits,
     outer: Parser,
     packed: Option<Box<Packed>>,
+    /// One that has been read, for another that may follow in the same step: making it costs more than the smallest are long.
+    spare: Option<Box<Packed>>,
     fault: Option<Fault>,
 }
 
@@ -87,7 +89,7 @@ enum Stop {
 
 impl Frames {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, outer: Parser::default(), packed: None, fault: None }
+        Self { limits, outer: Parser::default(), packed: None, spare: None, fault: None }
     }
 
     pub(super) fn is_between(&self) -> bool {
@@ -103,6 +105,7 @@ impl Frames {
             Some(fault) => Err(fault),
             None => self.try_step(bytes, out, most, windows),
         };
+        self.spare = None;
         if let Err(fault) = result {
             self.fault = Some(fault);
             // Nobody reads on.
@@ -118,14 +121,14 @@ impl Frames {
                 Some(packed) => {
                     let pause = packed.step(bytes, &mut consumed, out, most, windows, &self.limits)?;
                     if pause.is_none() {
-                        self.packed = None;
+                        self.spare = self.packed.take();
                     }
                     pause
                 }
                 None => match self.outer.parse(bytes, &mut consumed, out, most, windows, &self.limits)? {
                     Stop::Pause(pause) => Some(pause),
                     Stop::Packed(bytes) => {
-                        self.packed = Some(Box::new(Packed::new(bytes, &self.limits)?));
+                        self.packed = Some(Packed::begin(self.spare.take(), bytes, &self.limits)?);
                         None
                     }
                 },
@@ -138,21 +141,18 @@ impl Frames {
 }
 
 impl Packed {
-    fn new(bytes: u32, limits: &Limits) -> Result<Self, Fault> {
+    /// A frame of so many bytes, read with what another was read with, where there is one.
+    fn begin(spare: Option<Box<Self>>, bytes: u32, limits: &Limits) -> Result<Box<Self>, Fault> {
         if u64::from(bytes) > limits.inflated_bytes_max {
             return Err(Fault::InflatedTooLong);
         }
-        Ok(Self {
-            inner: Parser::default(),
-            zlib: Decompress::new(true),
-            left: bytes,
-            room: limits.inflated_bytes_max,
-            ended: false,
-            fault: None,
-            buffer: vec![0; INFLATE_BYTES],
-            start: 0,
-            end: 0,
-        })
+        let (mut zlib, buffer) = match spare {
+            Some(spare) => (spare.zlib, spare.buffer),
+            None => (Decompress::new(true), vec![0; INFLATE_BYTES]),
+        };
+        zlib.reset(true);
+        let (inner, room) = (Parser::default(), limits.inflated_bytes_max);
+        Ok(Box::new(Self { inner, zlib, left: bytes, room, ended: false, fault: None, buffer, start: 0, end: 0 }))
     }
 
     /// Inflates and parses; `None` when the frame is at its end.

@@ -188,6 +188,10 @@ impl Windows {
                 if is_done {
                     self.told = 0;
                     self.open.pop_front();
+                    if self.open.is_empty() {
+                        // A connection may idle from here on.
+                        self.open = VecDeque::new();
+                    }
                 }
                 return self.say(sequence);
             }

@@ -1,7 +1,7 @@
 // Lumber sends events with the reference library of the Lumberjack protocol, as Beats do, and says which of them were acked.
 //
 // It numbers its events, connects again after every failure, and sends again what was not acked. With -check it reads the
-// documents that came out of the relay instead, and says which numbers are missing and which came more than once. With
+// documents that came out of the relay instead, and says how many numbers are missing, were taken twice, and were delivered twice. With
 // -serve it is the reference library's own server, for comparison.
 package main
 
@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ var (
 	size        = flag.Int("size", 400, "bytes of each message")
 	check       = flag.String("check", "", "a file of documents to check instead of sending")
 	serve       = flag.String("serve", "", "an address to serve instead of sending")
+	mostDoubled = flag.Int("doubled", 0, "how many events may have been taken twice; what the relay delivers again has the same id")
 	patience    = flag.Duration("patience", time.Minute, "how long to go on without an ack")
 )
 
@@ -184,8 +186,9 @@ func checkFile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	seen := make([]int, *events)
-	strangers := 0
+	// The ids that the relay has given to what came with each number.
+	seen := make([][]string, *events)
+	strangers, repeated := 0, 0
 	reader := bufio.NewReaderSize(file, 1<<20)
 	for {
 		line, err := reader.ReadBytes('\n')
@@ -193,24 +196,30 @@ func checkFile() {
 			break
 		}
 		document := struct {
-			Number *int `json:"number"`
+			Number *int   `json:"number"`
+			ID     string `json:"event.id"`
 		}{}
 		if json.Unmarshal(line, &document) != nil || document.Number == nil || *document.Number >= *events {
 			strangers++
 			continue
 		}
-		seen[*document.Number]++
+		ids := &seen[*document.Number]
+		if slices.Contains(*ids, document.ID) {
+			repeated++
+			continue
+		}
+		*ids = append(*ids, document.ID)
 	}
 	missing, doubled := 0, 0
-	for _, times := range seen {
-		if times == 0 {
+	for _, ids := range seen {
+		if len(ids) == 0 {
 			missing++
 		} else {
-			doubled += times - 1
+			doubled += len(ids) - 1
 		}
 	}
-	fmt.Printf("{\"missing\":%d,\"doubled\":%d,\"strangers\":%d}\n", missing, doubled, strangers)
-	if missing > 0 || strangers > 0 {
+	fmt.Printf("{\"missing\":%d,\"doubled\":%d,\"repeated\":%d,\"strangers\":%d}\n", missing, doubled, repeated, strangers)
+	if missing > 0 || strangers > 0 || doubled > *mostDoubled {
 		os.Exit(1)
 	}
 }
