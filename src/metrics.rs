@@ -100,7 +100,6 @@ pub struct Metrics {
     http: HttpFamilies,
     beats: BeatsFamilies,
     lookup_reloads: IntCounterVec,
-    tenant_reloads: IntCounterVec,
     tenant: TenantFamilies,
     tls: TlsFamilies,
     writer: WriterMetrics,
@@ -180,18 +179,12 @@ impl Metrics {
             "Changed files that lines are looked up in, by whether they could be used",
             &["lookup", "result"],
         );
-        let tenant_reloads = counters(
-            &registry,
-            "tenant_reloads_total",
-            "Changed tenants or files of tokens, by whether they could be used",
-            &["result"],
-        );
         let tenant = TenantFamilies::new(&registry);
         let writer = WriterMetrics::new(&registry);
         let http = HttpFamilies::new(&registry);
         let tls = TlsFamilies::new(&registry);
         let beats = BeatsFamilies::new(&registry);
-        Self { registry, source, http, beats, lookup_reloads, tenant_reloads, tenant, tls, writer, asked }
+        Self { registry, source, http, beats, lookup_reloads, tenant, tls, writer, asked }
     }
 
     /// What the writers of the buffer and the dead letters add to.
@@ -217,8 +210,7 @@ impl Metrics {
 
     /// The counters of what says who the tenants are.
     pub fn tenant_reloads(&self) -> LookupMetrics {
-        let reloads = |result| self.tenant_reloads.with_label_values(&[result]);
-        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
+        self.tenant.reloads()
     }
 
     /// The counters of a source that takes requests over HTTP.

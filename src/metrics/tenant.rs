@@ -15,6 +15,7 @@ use prometheus::IntGaugeVec;
 use prometheus::Opts;
 use prometheus::Registry;
 
+use super::LookupMetrics;
 use super::counters;
 use super::gauges;
 use super::signed;
@@ -40,6 +41,7 @@ pub(super) struct TenantFamilies {
     stalled: CounterVec,
     turned_away: IntCounterVec,
     refused: IntCounterVec,
+    reloads: IntCounterVec,
     gauges: [IntGaugeVec; 5],
     labels: Mutex<Vec<String>>,
 }
@@ -80,6 +82,12 @@ impl TenantFamilies {
                 "Connections closed because their sender may not send, or not on one more",
                 &["tenant", "reason"],
             ),
+            reloads: counters(
+                registry,
+                "tenant_reloads_total",
+                "Changed tenants or files of tokens, by whether they could be used",
+                &["result"],
+            ),
             gauges: [
                 gauge("tenant_connections_open", "Connections of a tenant that are open now"),
                 gauge("tenant_memory_bytes", "Bytes of the memory budget that a tenant holds"),
@@ -92,6 +100,12 @@ impl TenantFamilies {
             ],
             labels: Mutex::default(),
         }
+    }
+
+    /// The counters of what says who the tenants are.
+    pub(super) fn reloads(&self) -> LookupMetrics {
+        let reloads = |result| self.reloads.with_label_values(&[result]);
+        LookupMetrics { loaded: reloads("loaded"), refused: reloads("refused") }
     }
 
     /// What is counted of the tenant of this name; of nobody where it is empty.
