@@ -2,7 +2,7 @@
 # Sends the HTTP source what docs/openapi.json allows and what it does not, and holds the answers to what is described there:
 # schemathesis.sh ELBOW [SECONDS]. Needs schemathesis (PyPI; 4.32 is known to work).
 set -eu
-elbow=$1
+elbow=$(realpath "$1")
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(mktemp -d)
 admin=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -28,6 +28,8 @@ until grep -q "requests over HTTP" "$folder/elbow.log"; do
     kill -0 "$relay" || { cat "$folder/elbow.log"; exit 1; }
     sleep 0.1
 done
+# It leaves its notes where it runs.
+cd "$folder"
 # What is refused for its form only is not what schemathesis takes for malformed: nothing is refused for what it says.
 timeout "${2:-120}" "${SCHEMATHESIS:-schemathesis}" run "$here/../../docs/openapi.json" \
     --url "http://127.0.0.1:$port" --max-examples 50 --seed 1 --no-color --request-timeout 10 \
