@@ -219,11 +219,7 @@ fn a_connection_serves_many_requests() {
     http.send([request("/", &[], b"in a"), request("/", &[], b"row")].concat());
     http.answer().took(1, 0);
     http.answer().took(1, 0);
-<<<<<<< HEAD
     http.send("GET /lines HTTP/1.1\r\nHost: h\r\n\r\n");
-=======
-    http.send("DELETE /some/where HTTP/1.1\r\nHost: h\r\n\r\n");
->>>>>>> http
     let answer = http.answer();
     answer.refused(405, "method_not_allowed");
     assert_eq!(answer.header("allow"), Some("POST, PUT"));

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 //! What bulk requests come to, in tables and however they are cut.
-=======
-//! What bulk bodies fall into, and that it does not matter how they were cut.
->>>>>>> http
 
 use proptest::collection::vec;
 use proptest::prelude::Just;
