@@ -105,9 +105,10 @@ fn put_escape(out: &mut Vec<u8>, byte: u8) {
 pub(crate) fn parsed(members: &[u8]) -> serde_json::Map<String, serde_json::Value> {
     assert!(!members.contains(&b'\n') && !members.contains(&b'\r'), "members text has no raw newline");
     assert!(members.is_empty() || members[0] == b',', "every member stands behind a comma");
-    let text = [b"{\"x\":0", members, b"}"].concat();
+    // A name longer than those that are drawn.
+    let text = [b"{\"what stands before the members\":0", members, b"}"].concat();
     let mut map: serde_json::Map<_, _> = serde_json::from_slice(&text).expect("members text is JSON");
-    assert!(map.remove("x").is_some(), "the member before is still there");
+    assert!(map.remove("what stands before the members").is_some(), "the member before is still there");
     map
 }
 
@@ -150,9 +151,9 @@ mod tests {
         fn any_name_and_text_come_back(name in "(?s).{0,20}", text in "(?s).{0,100}", odd in "[\"\\\\\\x00-\\x1fa]{0,80}") {
             let mut out = Vec::new();
             put_text(&mut out, &name, &text);
-            put_object(&mut out, "o", |out| put_text(out, &text, &odd));
+            put_object(&mut out, "an object behind the member", |out| put_text(out, &text, &odd));
             let mut want = json!({ name: text.clone() });
-            want["o"] = json!({ text: odd });
+            want["an object behind the member"] = json!({ text: odd });
             let got = parsed(&out);
             proptest::prop_assert_eq!(serde_json::Value::Object(got), want);
         }
