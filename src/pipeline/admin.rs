@@ -1,6 +1,6 @@
 //! The admin listener: `/metrics`, `/health` and `/ready`, for machines and for a first look.
 //!
-//! Fixed routes; nothing here changes anything. How they are served is in [`super::web`].
+//! Fixed routes; nothing here changes anything. How they are served is in `web`.
 
 use std::time::Duration;
 

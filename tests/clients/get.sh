@@ -1,6 +1,6 @@
 #!/bin/sh
-# Gets the clients that tests/clients/run.py runs into a folder: get.sh FOLDER. Needs Python, Node and Go, and for rsyslog and
-# syslog-ng the packages of Debian. Filebeat is built by tests/clients/filebeat-build.
+# Gets the clients that tests/clients/run.py runs into a folder: get.sh FOLDER. Needs Python with venv; npm, Go and the packages of
+# Debian, for rsyslog and syslog-ng, where they are there. Filebeat is built by tests/clients/filebeat-build.
 set -eu
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,12 +12,20 @@ python3 -m venv "$folder/v7"
 python3 -m venv "$folder/opensearch"
 "$folder/opensearch/bin/pip" install -q 'opensearch-py==3.2.*'
 
-mkdir -p "$folder/js"
-(cd "$folder/js" && npm init -y >/dev/null && npm install --silent '@elastic/elasticsearch@8')
+if command -v npm >/dev/null; then
+    mkdir -p "$folder/js"
+    (cd "$folder/js" && npm init -y >/dev/null && npm install --silent '@elastic/elasticsearch@8')
+else
+    echo "without npm: no client in JavaScript"
+fi
 
-mkdir -p "$folder/go"
-cp "$here/bulk-go/main.go" "$here/bulk-go/go.mod" "$folder/go/"
-(cd "$folder/go" && go mod tidy && go build -o send .)
+if command -v go >/dev/null; then
+    mkdir -p "$folder/go"
+    cp "$here/bulk-go/main.go" "$here/bulk-go/go.mod" "$folder/go/"
+    (cd "$folder/go" && go mod tidy && go build -o send .)
+else
+    echo "without Go: no client in Go"
+fi
 
 # The packages of rsyslog and syslog-ng exclude one another: the second is unpacked beside.
 if command -v apt-get >/dev/null; then

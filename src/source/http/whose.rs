@@ -5,6 +5,7 @@
 //! | `X-Elbow-Token` | all of it |
 //! | `Authorization: Bearer …` | what follows |
 //! | `Authorization: Basic …` | the password |
+//! | `Authorization: ApiKey …`, as Elasticsearch's clients have it | what stands behind its id |
 //! | `X-Amz-Firehose-Access-Key` | all of it |
 //!
 //! The first that is there counts. Requests of one connection may be those of several tenants: a proxy in front may share it.
@@ -75,10 +76,10 @@ fn authorization(value: &[u8]) -> Option<Vec<u8>> {
     if scheme.eq_ignore_ascii_case(b"bearer") {
         return Some(rest.to_vec());
     }
-    if !scheme.eq_ignore_ascii_case(b"basic") {
+    if !scheme.eq_ignore_ascii_case(b"basic") && !scheme.eq_ignore_ascii_case(b"apikey") {
         return None;
     }
-    // What is no user and password is a token that nobody has.
+    // Both are two texts with a colon between. What is no such pair is a token that nobody has.
     let pair = STANDARD.decode(rest).unwrap_or_default();
     let colon = pair.iter().position(|&byte| byte == b':');
     Some(colon.map_or(Vec::new(), |colon| pair[colon + 1..].to_vec()))
@@ -104,6 +105,7 @@ mod tests {
         check(&[("authorization", "bearer   secret ")], Some("secret"));
         check(&[("authorization", "Basic dXNlcjpzZWM6cmV0")], Some("sec:ret"));
         check(&[("authorization", "Basic OnNlY3JldA==")], Some("secret"));
+        check(&[("authorization", "ApiKey aWQ6c2VjcmV0")], Some("secret"));
         check(&[("authorization", "Basic what")], Some(""));
         check(&[("authorization", "Basic dXNlcg==")], Some(""));
         check(&[("authorization", "AWS4-HMAC-SHA256 Credential=x")], None);
