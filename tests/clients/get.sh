@@ -14,7 +14,8 @@ python3 -m venv "$folder/opensearch"
 
 if command -v npm >/dev/null; then
     mkdir -p "$folder/js"
-    (cd "$folder/js" && npm init -y >/dev/null && npm install --silent '@elastic/elasticsearch@8')
+    (cd "$folder/js" && npm init -y >/dev/null && npm install --silent '@elastic/elasticsearch@8') ||
+        echo "npm does not get it: no client in JavaScript"
 else
     echo "without npm: no client in JavaScript"
 fi
@@ -22,7 +23,7 @@ fi
 if command -v go >/dev/null; then
     mkdir -p "$folder/go"
     cp "$here/bulk-go/main.go" "$here/bulk-go/go.mod" "$folder/go/"
-    (cd "$folder/go" && go mod tidy && go build -o send .)
+    (cd "$folder/go" && go mod tidy && go build -o send .) || echo "it does not build: no client in Go"
 else
     echo "without Go: no client in Go"
 fi
@@ -30,8 +31,12 @@ fi
 # The packages of rsyslog and syslog-ng exclude one another: the second is unpacked beside.
 if command -v apt-get >/dev/null; then
     mkdir -p "$folder/debian"
-    (cd "$folder/debian" && apt-get download -q syslog-ng-core syslog-ng-mod-http libivykis0 libnet1 libpcre3)
-    for package in "$folder"/debian/*.deb; do dpkg -x "$package" "$folder/syslog-ng"; done
+    # The names are those of Debian 12.
+    if (cd "$folder/debian" && apt-get download -q syslog-ng-core syslog-ng-mod-http libivykis0 libnet1 libpcre3); then
+        for package in "$folder"/debian/*.deb; do dpkg -x "$package" "$folder/syslog-ng"; done
+    else
+        echo "its packages have other names here: no syslog-ng"
+    fi
     echo "for rsyslog: apt-get install rsyslog-elasticsearch"
 fi
 echo "for filebeat: put its program at $folder/filebeat"
