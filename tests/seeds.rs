@@ -4,6 +4,8 @@
 
 #[path = "../fuzz/checks/bulk.rs"]
 mod bulk;
+#[path = "../fuzz/checks/bulk_answer.rs"]
+mod bulk_answer;
 #[path = "../fuzz/checks/checkpoint.rs"]
 mod checkpoint;
 #[path = "../fuzz/checks/disk.rs"]
@@ -16,6 +18,8 @@ mod json;
 mod lines;
 #[path = "../fuzz/checks/lumberjack.rs"]
 mod lumberjack;
+#[path = "../fuzz/checks/lumberjack_acks.rs"]
+mod lumberjack_acks;
 #[allow(dead_code, reason = "each user has its part")]
 #[path = "support/buffer.rs"]
 mod made;
@@ -104,6 +108,11 @@ fn a_stream_of_a_beat_becomes_the_same_however_it_is_cut() {
 }
 
 #[test]
+fn answers_to_windows_release_the_same_however_they_come() {
+    check("lumberjack_acks", lumberjack_acks::check);
+}
+
+#[test]
 fn a_proxy_header_is_the_same_however_it_comes() {
     check("proxy", proxy::check);
 }
@@ -111,4 +120,9 @@ fn a_proxy_header_is_the_same_however_it_comes() {
 #[test]
 fn bulk_requests_and_those_of_firehose_are_the_same_however_they_come() {
     check("bulk", bulk::check);
+}
+
+#[test]
+fn an_answer_to_a_bulk_request_counts_as_a_whole_or_not_at_all() {
+    check("bulk_answer", bulk_answer::check);
 }

@@ -8,7 +8,7 @@ use elbow::wire::lumberjack::Limits;
 use elbow::wire::lumberjack::Pause;
 use elbow::wire::lumberjack::Server;
 
-const LIMITS: Limits = Limits { window_events_max: 300, event_bytes_max: 200, inflated_bytes_max: 50_000 };
+const LIMITS: Limits = Limits { window_events_max: 300, event_bytes_max: Some(200), inflated_bytes_max: 50_000 };
 
 pub(crate) fn check(input: &[u8]) {
     let [size, most, stream @ ..] = input else { return };

@@ -30,7 +30,7 @@ pub(crate) fn check(input: &[u8]) {
 
 /// The pieces of a stream, and whether they are all there is.
 fn pieces<'s>(reads: impl Iterator<Item = &'s [u8]>, limit: usize) -> (Vec<(Vec<u8>, Piece)>, bool) {
-    let mut values = Values::new(limit, 0);
+    let mut values = Values::new(limit).refusing();
     let mut seen = Vec::new();
     let mut each = |chunk: &[u8], start: usize, end: usize, piece| seen.push((chunk[start..end].to_vec(), piece));
     let mut refused = false;

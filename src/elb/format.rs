@@ -3,6 +3,7 @@
 //! Adding AWS's next field is one line in a table; schemas, documentation and checks follow from it. Nothing here knows
 //! how a line is cut into tokens or how a document is written.
 
+use crate::batch::Origin;
 use crate::json::writer::Key;
 
 /// One kind of load-balancer log.
@@ -55,12 +56,17 @@ impl Kind {
 
     /// The word for configuration, metrics and documentation.
     pub const fn label(self) -> &'static str {
+        self.origin().label()
+    }
+
+    /// What a document of such a line was made from.
+    pub const fn origin(self) -> Origin {
         match self {
-            Self::Classic => "classic",
-            Self::Alb => "alb",
-            Self::Nlb => "nlb",
-            Self::AlbConnection => "alb-connection",
-            Self::AlbHealthCheck => "alb-health-check",
+            Self::Alb => Origin::Alb,
+            Self::Classic => Origin::Classic,
+            Self::Nlb => Origin::Nlb,
+            Self::AlbConnection => Origin::AlbConnection,
+            Self::AlbHealthCheck => Origin::AlbHealthCheck,
         }
     }
 
@@ -348,8 +354,7 @@ pub const fn request() -> Shape {
 /// When there are more than 64 fields; at compile time.
 pub const fn mask(fields: &[Field], quoting: Quoting) -> u64 {
     assert!(fields.len() <= 64, "a format has at most 64 fields");
-    let mut mask = 0;
-    let mut at = 0;
+    let (mut mask, mut at) = (0, 0);
     while at < fields.len() {
         if fields[at].quoting as u8 == quoting as u8 {
             mask |= 1 << at;
@@ -365,8 +370,7 @@ pub const fn mask(fields: &[Field], quoting: Quoting) -> u64 {
 /// When there are more than 64 fields; at compile time.
 pub const fn checked(fields: &[Field]) -> u64 {
     assert!(fields.len() <= 64, "a format has at most 64 fields");
-    let mut mask = 0;
-    let mut at = 0;
+    let (mut mask, mut at) = (0, 0);
     while at < fields.len() {
         match fields[at].shape {
             Shape::Integer | Shape::Number | Shape::Time | Shape::PassOrFail | Shape::Endpoint { .. } => mask |= 1 << at,
@@ -383,8 +387,7 @@ pub const fn checked(fields: &[Field]) -> u64 {
 /// When there are more than 64 fields; at compile time.
 pub const fn sensitive(fields: &[Field]) -> u64 {
     assert!(fields.len() <= 64, "a format has at most 64 fields");
-    let mut mask = 0;
-    let mut at = 0;
+    let (mut mask, mut at) = (0, 0);
     while at < fields.len() {
         if fields[at].sensitive {
             mask |= 1 << at;

@@ -323,7 +323,8 @@ impl Parser {
             Schema::Ecs => ecs_schema::write(&line, context, &mut writer),
         }?;
         let at = writer.at();
-        out.finish(at, context.envelope.map_or(EventId([0; 16]), |envelope| envelope.id), written.time);
+        let origin = Some(format.kind.origin());
+        out.finish(at, context.envelope.map_or(EventId([0; 16]), |envelope| envelope.id), written.time, origin);
         parsed.bad_time = written.bad_time;
         Ok(parsed)
     }

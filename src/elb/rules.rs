@@ -5,24 +5,19 @@
 //! Nothing is allocated for a line. It does not cut lines into fields, does not know how rules are written down, and
 //! counts nothing.
 
-mod networks;
-
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use thiserror::Error;
 
 use super::field_at::FieldAt;
 use super::format::Kind;
 use crate::batch::EventId;
-use networks::Networks;
+use crate::value_test::Compiled;
+pub use crate::value_test::Test;
 
 /// Most rules: every line is held against all of them until one matches.
 pub const RULES_MAX: usize = 64;
-
-/// What a field without a value holds.
-const NO_VALUE: &[u8] = b"-";
 
 /// One rule, as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,26 +50,6 @@ pub struct ConditionPlan {
     pub test: Test,
     /// Whether the condition holds when the test does not. A line of a kind without the field matches neither way.
     pub negate: bool,
-}
-
-/// What a value is held against. `-`, which says that there is no value, passes only [`Test::Equals`] with `-`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// It is one of these texts, byte by byte.
-    Equals(Vec<String>),
-    /// It starts with one of these texts.
-    Prefix(Vec<String>),
-    /// It ends in one of these texts.
-    Suffix(Vec<String>),
-    /// It is a whole number, digits alone, from `min` to `max`, both included.
-    Range {
-        /// The smallest.
-        min: u64,
-        /// The largest.
-        max: u64,
-    },
-    /// It is an address in one of these networks. IPv4 addresses written as IPv6 (`::ffff:192.0.2.1`) are IPv4 addresses.
-    Cidr(Vec<IpNet>),
 }
 
 /// Why rules cannot be.
@@ -144,20 +119,6 @@ struct Condition {
     /// One for all kinds: it may hold very many networks.
     test: Arc<Compiled>,
     negate: bool,
-}
-
-/// A test in the form that is quick to ask, the cheapest first.
-#[derive(Debug)]
-enum Compiled {
-    Range {
-        min: u64,
-        max: u64,
-    },
-    /// In the order of [`by_length`].
-    Equals(Box<[Box<[u8]>]>),
-    Prefix(Box<[Box<[u8]>]>),
-    Suffix(Box<[Box<[u8]>]>),
-    Cidr(Networks),
 }
 
 impl Rules {
@@ -244,67 +205,6 @@ impl Condition {
     fn holds(&self, value: &[u8]) -> bool {
         self.test.passes(value) != self.negate
     }
-}
-
-impl Compiled {
-    /// `None` when nothing can pass.
-    fn new(test: Test) -> Option<Self> {
-        let bytes = |texts: Vec<String>| texts.into_iter().map(|text| text.into_bytes().into_boxed_slice());
-        let compiled = match test {
-            Test::Equals(texts) => {
-                let mut texts: Vec<Box<[u8]>> = bytes(texts).collect();
-                texts.sort_unstable_by(|one, other| by_length(one, other));
-                Self::Equals(texts.into())
-            }
-            Test::Prefix(texts) => Self::Prefix(bytes(texts).collect()),
-            Test::Suffix(texts) => Self::Suffix(bytes(texts).collect()),
-            Test::Range { min, max } => return (min <= max).then_some(Self::Range { min, max }),
-            Test::Cidr(networks) => return (!networks.is_empty()).then(|| Self::Cidr(Networks::new(&networks))),
-        };
-        match &compiled {
-            Self::Equals(texts) | Self::Prefix(texts) | Self::Suffix(texts) if texts.is_empty() => None,
-            _ => Some(compiled),
-        }
-    }
-
-    fn cost(&self) -> u8 {
-        match self {
-            Self::Range { .. } => 0,
-            Self::Equals(_) => 1,
-            Self::Prefix(_) | Self::Suffix(_) => 2,
-            Self::Cidr(_) => 3,
-        }
-    }
-
-    #[inline]
-    fn passes(&self, value: &[u8]) -> bool {
-        match self {
-            Self::Equals(texts) => texts.binary_search_by(|text| by_length(text, value)).is_ok(),
-            _ if value == NO_VALUE => false,
-            Self::Range { min, max } => number(value).is_some_and(|number| (*min..=*max).contains(&number)),
-            Self::Prefix(texts) => texts.iter().any(|text| value.starts_with(text)),
-            Self::Suffix(texts) => texts.iter().any(|text| value.ends_with(text)),
-            Self::Cidr(networks) => networks.contain(value),
-        }
-    }
-}
-
-/// Shorter texts first, so that most comparisons end at the length.
-#[inline]
-fn by_length(one: &[u8], other: &[u8]) -> std::cmp::Ordering {
-    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
-}
-
-/// The number that digits stand for; `None` for anything else and from 2^64 on.
-#[inline]
-fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() {
-        return None;
-    }
-    text.iter().try_fold(0_u64, |number, digit| {
-        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(u64::from(digit))
-    })
 }
 
 #[cfg(test)]

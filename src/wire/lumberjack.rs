@@ -1,21 +1,28 @@
-//! The server's side of Lumberjack version 2, which Beats speak: frames become lines, and stored lines become acks.
+//! Lumberjack version 2, which Beats and Logstash speak: as [`Server`], frames become lines, and stored lines become acks; to send,
+//! [`Packer`] makes windows of lines, and [`Client`] says which of their events acks release.
 //!
-//! A machine that takes bytes as they come and says which to write; how the stream was cut never changes the result. It
-//! holds headers and a decompressor, never an event. It refuses to touch a socket, to look at a clock, to know what storing
+//! Machines that take bytes as they come and say which to write; how the stream was cut never changes the result. They
+//! hold headers and what zlib needs, never an event. They refuse to touch a socket, to look at a clock, to know what storing
 //! means, and to read what is in an event.
 //!
 //! A sender announces a window of events (`2W` and their number), sends them one by one (`2J`, sequence number, length, JSON)
 //! or packed with zlib (`2C`, length), and is answered with the sequence number of the last event that is stored (`2A`). The
 //! number 0 says that its events are being worked on. Several windows may be under way at once, and are answered in order.
 
+mod client;
 mod fault;
 mod frames;
+mod packer;
 mod windows;
 
+pub use client::AckFault;
+pub use client::Client;
+pub use client::Patience;
 pub use fault::Fault;
 use frames::Frames;
 pub use frames::Pause;
 pub use frames::Step;
+pub use packer::Packer;
 use windows::Windows;
 
 /// The version of the protocol, which begins every frame.
@@ -29,8 +36,8 @@ const WINDOWS_MAX: usize = 1024;
 pub struct Limits {
     /// Most events of one window.
     pub window_events_max: u32,
-    /// Most bytes of one event.
-    pub event_bytes_max: u32,
+    /// Most bytes of one event; none where whoever takes the events cuts them.
+    pub event_bytes_max: Option<u32>,
     /// Most bytes that one compressed frame may be and become.
     pub inflated_bytes_max: u64,
 }

@@ -73,7 +73,7 @@ impl Fault {
             Self::OutsideWindow => "it has sent an event that no window has announced",
             Self::SequenceGap => "its sequence numbers leave some out",
             Self::EventTooLong => {
-                "it has sent an event over max_line_bytes; lower its max_bytes or raise the limit, or it sends that event for ever"
+                "it has sent an event over max_line_bytes, and will send it for ever; lower its max_bytes, raise the limit, or write long_lines = \"cut\""
             }
             Self::InflatedTooLong => {
                 "it has sent a compressed frame over max_inflated_bytes; lower its bulk_max_size or raise the limit"

@@ -274,7 +274,7 @@ impl Parser {
                 b'J' => {
                     windows.begin_event(self.number(2))?;
                     let length = self.number(6);
-                    if length > limits.event_bytes_max {
+                    if limits.event_bytes_max.is_some_and(|most| length > most) {
                         return Err(Fault::EventTooLong);
                     }
                     self.event = Some(length);

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: Limits = Limits { window_events_max: 100, event_bytes_max: 50, inflated_bytes_max: 4_000 };
+const LIMITS: Limits = Limits { window_events_max: 100, event_bytes_max: Some(50), inflated_bytes_max: 4_000 };
 
 fn window(events: u32) -> Vec<u8> {
     [b"2W".as_slice(), &events.to_be_bytes()].concat()
