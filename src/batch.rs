@@ -1,12 +1,15 @@
 //! Finished documents in one allocation, and what the buffer keeps beside each of them.
 //!
 //! A batch is written once, by [`BatchBuilder`], and from then on only referred to: sinks frame its bytes, never copy
-//! them. It refuses to know where the documents came from or what is inside.
+//! them. It refuses to know what is inside.
+
+mod origin;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use crate::batch::origin::Origin;
 use crate::json::writer::SLACK;
 use crate::json::writer::Writer;
 
@@ -50,7 +53,12 @@ pub struct Mark {
     pub id: EventId,
     /// The event's own time; the receive time where it has none.
     pub time: Micros,
+    /// What it was made from; none where an earlier version stored it, which did not note that.
+    pub origin: Option<Origin>,
 }
+
+/// There is one for each document in memory and on disk.
+const _: () = assert!(size_of::<Mark>() == 32);
 
 /// Where a batch came from, as an index into the plan's sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -69,6 +77,8 @@ pub struct Batch {
     pub received: Micros,
     /// The tenant all of them are; none where they are nobody's.
     pub tenant: Option<Arc<str>>,
+    /// The sink that all of them are for; none where every sink is to have them that wants them.
+    pub sink: Option<Arc<str>>,
     /// Whether these are lines that no parser took and that are kept apart.
     pub is_rejects: bool,
 }
@@ -170,16 +180,16 @@ impl BatchBuilder {
     /// # Panics
     /// When the batch is 4 GiB long; it is cut long before.
     #[inline(always)]
-    pub fn finish(&mut self, end: usize, id: EventId, time: Micros) {
+    pub fn finish(&mut self, end: usize, id: EventId, time: Micros, origin: Option<Origin>) {
         debug_assert!(end > self.at && self.buf[end - 1] == b'\n', "a document ends in a newline");
-        self.marks.push(Mark { end: u32::try_from(end).expect("a batch is cut at its limit"), id, time });
+        self.marks.push(Mark { end: u32::try_from(end).expect("a batch is cut at its limit"), id, time, origin });
         self.at = end;
     }
 
     /// Ends the batch. `own` turns the buffer and the number of bytes used in it into shared bytes.
     pub fn build(self, source: SourceId, received: Micros, own: impl FnOnce(Vec<u8>, usize) -> Bytes) -> Batch {
         let docs = own(self.buf, self.at);
-        Batch { docs, marks: self.marks.into_boxed_slice(), source, received, is_rejects: false, tenant: None }
+        Batch { docs, marks: self.marks.into_boxed_slice(), source, received, is_rejects: false, tenant: None, sink: None }
     }
 
     /// Gives the buffer back, whatever stands in it.
@@ -210,13 +220,13 @@ mod tests {
         let mut writer = builder.writer(10);
         writer.raw(b"{}\n");
         let end = writer.at();
-        builder.finish(end, EventId([0xab; 16]), 5);
+        builder.finish(end, EventId([0xab; 16]), 5, Some(Origin::Json));
         let batch = builder.build(SourceId(1), 6, |mut buf, used| {
             buf.truncate(used);
             Bytes::from(buf)
         });
         let documents: Vec<_> = batch.documents().collect();
-        assert_eq!(documents, [(&b"{}\n"[..], &Mark { end: 3, id: EventId([0xab; 16]), time: 5 })]);
+        assert_eq!(documents, [(&b"{}\n"[..], &Mark { end: 3, id: EventId([0xab; 16]), time: 5, origin: Some(Origin::Json) })]);
     }
 
     #[test]

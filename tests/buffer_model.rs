@@ -138,8 +138,9 @@ fn every_planted_mistake_is_found() {
 fn entries(numbers: Range<u64>) -> Vec<Entry> {
     let entry = |seq: u64| {
         let docs = format!("{{\"n\":{seq},\"x\":\"{}\"}}\n", "x".repeat(900));
-        let marks = [Mark { end: docs.len() as u32, id: EventId([seq as u8; 16]), time: 1 }].into();
-        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 2, is_rejects: false, tenant: None };
+        let marks = [Mark { end: docs.len() as u32, id: EventId([seq as u8; 16]), time: 1, origin: None }].into();
+        let batch =
+            Batch { docs: docs.into(), marks, source: SourceId(0), received: 2, is_rejects: false, tenant: None, sink: None };
         Entry { seq: Seq(seq), batch: Arc::new(batch) }
     };
     numbers.map(entry).collect()

@@ -51,7 +51,15 @@ pub(crate) fn batch() -> Arc<Batch> {
     while docs.len() + DOCUMENT_BYTES < ENTRY_BYTES {
         docs.extend((0..DOCUMENT_BYTES - 1).map(|at| b'a' + (at * 7 % 26) as u8));
         docs.push(b'\n');
-        marks.push(Mark { end: docs.len() as u32, id: EventId([marks.len() as u8; 16]), time: marks.len() as i64 });
+        marks.push(Mark { end: docs.len() as u32, id: EventId([marks.len() as u8; 16]), time: marks.len() as i64, origin: None });
     }
-    Arc::new(Batch { docs: docs.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false, tenant: None })
+    Arc::new(Batch {
+        docs: docs.into(),
+        marks: marks.into(),
+        source: SourceId(0),
+        received: 1,
+        is_rejects: false,
+        tenant: None,
+        sink: None,
+    })
 }

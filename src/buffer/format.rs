@@ -19,7 +19,7 @@
 //! 56  8 bytes before it                48  4 events                         32    names, zeros up to a multiple of 8
 //! 64  4 CRC of 0–63                    52  4 flags: zero                          marks, 32 bytes an event:
 //!       zeros up to 4096               56  4 CRC of the payload                    0  4 end of its document
-//!                                      60  4 CRC of 0–59                           4  4 zero
+//!                                      60  4 CRC of 0–59                           4  1 origin, 3 zeros
 //!                                      64    payload, zeros up to 4096             8  8 event time, µs since 1970
 //!                                                                                 16 16 event id
 //!                                                                                 documents, zeros up to a multiple of 8
@@ -34,7 +34,9 @@
 //! Events and bytes are counted from the first entry the buffer ever had, so that what lies between two places is known
 //! without reading it. CRCs are CRC-32C (Castagnoli; of `123456789` it is `e3069283`). Those of a frame go on from the CRC of
 //! UUID and segment number: a frame of a segment's earlier life, or of another buffer, is no frame. A sink's name in an
-//! entry says that the entry is for that sink alone.
+//! entry says that the entry is for that sink alone. An origin is 0 where it is not known, as in files of before there were
+//! origins; otherwise it says what the document was made from: 1 an ALB access log, 2 a Classic one, 3 an NLB one, 4 an ALB
+//! connection log, 5 an ALB health-check log, 6 JSON, 7 text, 8 a line that no parser took.
 
 use crc32c::crc32c;
 use crc32c::crc32c_append;

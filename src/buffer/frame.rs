@@ -13,6 +13,7 @@ use crate::batch::Batch;
 use crate::batch::EventId;
 use crate::batch::Mark;
 use crate::batch::Micros;
+use crate::batch::Origin;
 use crate::batch::SourceId;
 use crate::buffer::Entry;
 use crate::buffer::format::FRAME_HEADER;
@@ -63,15 +64,16 @@ impl SourceNames {
 
 /// Bytes an entry takes in a payload.
 pub fn entry_bytes(batch: &Batch, source: &str) -> u64 {
-    let names = (source.len().min(NAME_MAX) + tenant_of(batch).len()).next_multiple_of(8);
+    let names = source.len().min(NAME_MAX) + name_of(&batch.tenant).len() + name_of(&batch.sink).len();
+    let names = names.next_multiple_of(8);
     (HEAD + names + batch.marks.len() * MARK + batch.docs.len().next_multiple_of(8)) as u64
 }
 
 const NAME_MAX: usize = 255;
 
-/// The name of a batch's tenant as it is written.
-fn tenant_of(batch: &Batch) -> &[u8] {
-    let name = batch.tenant.as_deref().unwrap_or_default().as_bytes();
+/// The name of a batch's tenant or sink as it is written.
+fn name_of(name: &Option<Arc<str>>) -> &[u8] {
+    let name = name.as_deref().unwrap_or_default().as_bytes();
     &name[..name.len().min(NAME_MAX)]
 }
 
@@ -145,17 +147,19 @@ impl FrameWriter {
         out.extend_from_slice(&u32::try_from(batch.docs.len()).expect("a batch is cut at its limit").to_le_bytes());
         out.extend_from_slice(&u32::try_from(batch.marks.len()).expect("events have bytes").to_le_bytes());
         out.extend_from_slice(&batch.received.to_le_bytes());
-        let tenant = tenant_of(batch);
-        out.extend([source, tenant].map(|name| u8::try_from(name.len()).expect("it was cut")));
-        out.extend_from_slice(&[0, u8::from(batch.is_rejects)]);
+        let names = [source, name_of(&batch.tenant), name_of(&batch.sink)];
+        out.extend(names.map(|name| u8::try_from(name.len()).expect("it was cut")));
+        out.push(u8::from(batch.is_rejects));
         out.extend_from_slice(&[0; 12]);
-        out.extend_from_slice(source);
-        out.extend_from_slice(tenant);
-        let names = source.len() + tenant.len();
-        out.resize(out.len() + names.next_multiple_of(8) - names, 0);
+        for name in names {
+            out.extend_from_slice(name);
+        }
+        let bytes: usize = names.iter().map(|name| name.len()).sum();
+        out.resize(out.len() + bytes.next_multiple_of(8) - bytes, 0);
         for mark in &batch.marks {
             let mut bytes = [0; MARK];
             bytes[..4].copy_from_slice(&mark.end.to_le_bytes());
+            bytes[4] = Origin::to_byte(mark.origin);
             bytes[8..16].copy_from_slice(&mark.time.to_le_bytes());
             bytes[16..].copy_from_slice(&mark.id.0);
             out.extend_from_slice(&bytes);
@@ -196,12 +200,13 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     let received = received(head);
     let name_lengths = [head[16], head[17], head[18]].map(usize::from);
     let names_bytes = name_lengths.iter().sum::<usize>().next_multiple_of(8);
-    let source = rest.get(HEAD..HEAD + name_lengths[0]).ok_or(Malformed)?;
-    let source = std::str::from_utf8(source).map_err(|_| Malformed)?;
-    let tenant_at = HEAD + name_lengths[0];
-    let tenant = rest.get(tenant_at..tenant_at + name_lengths[1]).ok_or(Malformed)?;
-    let tenant = std::str::from_utf8(tenant).map_err(|_| Malformed)?;
-    let tenant = (!tenant.is_empty()).then(|| tenant.into());
+    let name = |which: usize| {
+        let at = HEAD + name_lengths[..which].iter().sum::<usize>();
+        let name = rest.get(at..at + name_lengths[which]).ok_or(Malformed)?;
+        std::str::from_utf8(name).map_err(|_| Malformed)
+    };
+    let some = |name: &str| (!name.is_empty()).then(|| Arc::from(name));
+    let (source, tenant, sink) = (name(0)?, some(name(1)?), some(name(2)?));
     let marks_at = HEAD + names_bytes;
     let docs_at = events.checked_mul(MARK).and_then(|bytes| bytes.checked_add(marks_at)).ok_or(Malformed)?;
     let marks = rest.get(marks_at..docs_at).ok_or(Malformed)?;
@@ -213,7 +218,7 @@ fn entry(payload: &Bytes, at: usize, names: &SourceNames) -> Result<(Batch, usiz
     }
     let docs = payload.slice(at + docs_at..at + docs_at + docs_bytes);
     let is_rejects = head[19] & 1 == 1;
-    Ok((Batch { docs, marks, source: names.id(source), received, is_rejects, tenant }, end))
+    Ok((Batch { docs, marks, source: names.id(source), received, is_rejects, tenant, sink }, end))
 }
 
 /// When an entry was received whose head begins here.
@@ -223,7 +228,7 @@ pub(super) fn received(head: &[u8]) -> Micros {
 
 fn mark(bytes: &[u8]) -> Mark {
     let id = EventId(bytes[16..].try_into().expect("sixteen bytes"));
-    Mark { end: u32_at(bytes, 0), id, time: u64_at(bytes, 8).cast_signed() }
+    Mark { end: u32_at(bytes, 0), id, time: u64_at(bytes, 8).cast_signed(), origin: Origin::from_byte(bytes[4]) }
 }
 
 #[cfg(test)]
@@ -241,7 +246,8 @@ mod tests {
                 docs.extend_from_slice(line.as_bytes());
                 docs.push(b'\n');
                 let end = docs.len() as u32;
-                marks.push(Mark { end, id: EventId([end as u8; 16]), time: received ^ 77 });
+                let origin = Origin::from_byte((end % 9) as u8);
+                marks.push(Mark { end, id: EventId([end as u8; 16]), time: received ^ 77, origin });
             }
             Batch {
                 docs: docs.into(),
@@ -250,6 +256,7 @@ mod tests {
                 received,
                 is_rejects: received % 2 == 0,
                 tenant: (received % 3 == 0).then(|| "a tenant".into()),
+                sink: (received % 5 == 0).then(|| "a sink".into()),
             }
         });
         vec(batch, 1..5)
@@ -285,6 +292,7 @@ mod tests {
                 prop_assert_eq!(&decoded.batch.marks, &entry.batch.marks);
                 prop_assert_eq!(decoded.batch.is_rejects, entry.batch.is_rejects);
                 prop_assert_eq!(&decoded.batch.tenant, &entry.batch.tenant);
+                prop_assert_eq!(&decoded.batch.sink, &entry.batch.sink);
                 prop_assert_eq!((decoded.batch.source, decoded.batch.received), (entry.batch.source, entry.batch.received));
             }
         }

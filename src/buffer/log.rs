@@ -3,6 +3,7 @@
 //! It is driven by one thread and starts none; readers go over the same [`Segments`] without it. What it says is durable was
 //! synced before, and after a failed sync it is not used again. How a log is opened is in [`recovery`](crate::buffer::recovery).
 
+mod marking;
 mod tail;
 
 use std::collections::VecDeque;
@@ -23,7 +24,6 @@ use crate::buffer::disk::DiskFile;
 use crate::buffer::disk::read_up_to;
 use crate::buffer::disk::write_all;
 use crate::buffer::format::BLOCK;
-use crate::buffer::format::Checkpoint;
 use crate::buffer::format::FRAME_HEADER;
 use crate::buffer::format::FrameHeader;
 use crate::buffer::format::Point;
@@ -329,34 +329,6 @@ impl Log {
             return Err(self.no_room_or_failed(source));
         }
         Ok(file)
-    }
-
-    /// Writes the sinks' marks durably and lets go of the segments that all of them have passed.
-    ///
-    /// # Errors
-    /// When the disk failed; this log must not be used again.
-    pub fn checkpoint(&mut self, marks: Vec<(String, Point)>) -> Result<(), LogError> {
-        assert!(!self.failed, "a log that has failed is not used again");
-        let passed = marks.iter().map(|(_, mark)| mark.seq).min().unwrap_or(self.end.seq);
-        let mut checkpoint = Checkpoint { uuid: self.uuid, epoch: 0, durable: self.durable, marks };
-        if let Err((source, is_sync)) = self.marks_file.write(&mut checkpoint) {
-            self.failed = true;
-            return Err(self.error("write the checkpoint", is_sync, source));
-        }
-        while let Some(spent) = self.segments.take_spent(passed) {
-            self.let_go(spent);
-        }
-        Ok(())
-    }
-
-    /// Keeps one spent file for the next segment and removes the others.
-    fn let_go(&mut self, spent: Segment) {
-        if self.spare.is_none() && spent.file_bytes == self.plan.segment_bytes {
-            self.spare = Some(spent);
-            return;
-        }
-        // A file that cannot be removed holds nothing anybody needs; the next start finds and removes it.
-        let _ = self.disk.remove(&segment_name(spent.number));
     }
 
     /// A frame was not or only partly written: what there is of it is cut off where that works.

@@ -1,6 +1,7 @@
 //! The checkpoint file: two slots written in turn, so that one of them is always whole.
 //!
-//! It takes its room when it is made and never more.
+//! One slot holds what is durable. The other may be written over at any time by what is true meanwhile, which a killed process
+//! leaves behind for the next one and a loss of power does not. The file takes its room when it is made and never more.
 
 use std::io;
 use std::io::IoSlice;
@@ -93,12 +94,20 @@ impl MarksFile {
     /// # Errors
     /// What the disk says, and whether it was the sync that failed. This file must not be written again then.
     pub fn write(&mut self, checkpoint: &mut Checkpoint) -> Result<(), (io::Error, bool)> {
-        checkpoint.epoch = self.epoch + 1;
-        let slot = checkpoint.encode();
-        let at = checkpoint.epoch % 2 * SLOT as u64;
-        write_all(&*self.file, &mut [IoSlice::new(&slot)], at).map_err(|error| (error, false))?;
+        self.note(checkpoint).map_err(|error| (error, false))?;
         self.file.sync().map_err(|error| (error, true))?;
         self.epoch = checkpoint.epoch;
         Ok(())
+    }
+
+    /// Writes the same without making it durable: it outlives the process and not the power. Until the next [`write`](Self::write)
+    /// all go to that one slot, so that the durable one stays whole.
+    ///
+    /// # Errors
+    /// What the disk says. This file must not be written again then.
+    pub fn note(&self, checkpoint: &mut Checkpoint) -> io::Result<()> {
+        checkpoint.epoch = self.epoch + 1;
+        let slot = checkpoint.encode();
+        write_all(&*self.file, &mut [IoSlice::new(&slot)], checkpoint.epoch % 2 * SLOT as u64)
     }
 }

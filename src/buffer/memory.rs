@@ -305,7 +305,7 @@ mod tests {
     const MOMENT: Duration = Duration::from_secs(20);
 
     fn batch(events: u32, received: i64) -> Batch {
-        let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0 }).collect();
+        let marks = (1..=events).map(|end| Mark { end: end * 3, id: EventId([0; 16]), time: 0, origin: None }).collect();
         Batch {
             docs: Bytes::from("{}\n".repeat(events as usize)),
             marks,
@@ -313,6 +313,7 @@ mod tests {
             received,
             is_rejects: false,
             tenant: None,
+            sink: None,
         }
     }
 

@@ -356,6 +356,14 @@ impl Cursor {
         }
     }
 
+    /// Whether nothing more is to be read, because what is left is for the next start.
+    pub fn is_settled(&self) -> bool {
+        match &self.place {
+            Place::Memory(_) => false,
+            Place::Disk(place) => place.is_settled(),
+        }
+    }
+
     /// Whether the buffer is closed and everything in it is acked by this sink.
     pub fn is_finished(&self) -> bool {
         match &self.place {

@@ -209,6 +209,10 @@ impl Place {
         !self.store.is_settled() && (!self.ready.is_empty() || self.store.has_more(self.next.seq))
     }
 
+    pub(super) fn is_settled(&self) -> bool {
+        self.store.is_settled()
+    }
+
     pub(super) async fn settled(&self) {
         self.store.until_settled().await;
     }

@@ -213,6 +213,7 @@ fn rest(batch: &Batch, events: &[Event<'_>]) -> Batch {
         received: batch.received,
         is_rejects: batch.is_rejects,
         tenant: batch.tenant.clone(),
+        sink: batch.sink.clone(),
     }
 }
 

@@ -37,6 +37,8 @@ use crate::buffer::log::Durability;
 use crate::buffer::segments::Segments;
 use crate::seq::Seq;
 pub(super) use reading::DiskRead;
+use writing::Moved;
+pub(super) use writing::Rest;
 pub(super) use writing::Work;
 
 /// How much of a store is in memory.
@@ -92,8 +94,8 @@ struct State {
     /// Numbers behind the losses that are counted.
     losses: Vec<u64>,
     condition: Condition,
-    /// Whether marks have moved since the last checkpoint.
-    dirty: bool,
+    /// Whether marks have moved since they were written.
+    moved: Moved,
     closed: bool,
     /// Nothing more is read: sinks finish what they have.
     settled: bool,
@@ -160,7 +162,7 @@ impl Store {
             lost_events: 0,
             losses: Vec::new(),
             condition: Condition::Working,
-            dirty: false,
+            moved: Moved::No,
             closed: false,
             settled: false,
             finish: false,

@@ -15,6 +15,7 @@ use crate::buffer::frame::entry_bytes;
 use crate::buffer::log::CommitError;
 use crate::buffer::log::Full;
 use crate::buffer::log::Log;
+use crate::buffer::store::Rest;
 use crate::buffer::store::Store;
 use crate::buffer::store::Work;
 
@@ -29,6 +30,7 @@ pub struct Writer {
     when_full: WhenFull,
     group: Vec<Entry>,
     checkpointed: Instant,
+    noted: Instant,
 }
 
 /// What was written, for whoever counts it.
@@ -57,8 +59,12 @@ pub enum Wrote {
     },
 }
 
-/// How long marks that have moved may wait to be written: what is delivered again after a crash.
+/// How long marks that have moved may wait to be durable: what is delivered again after a loss of power.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long they may wait to be noted: what is delivered again after the process was killed. A note is one write of a few
+/// microseconds into the page cache.
+const NOTE_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Between two tries to go on when there is no room.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
@@ -86,8 +92,8 @@ impl Writer {
         group_bytes_max: u64,
         when_full: WhenFull,
     ) -> Self {
-        let (group, checkpointed) = (Vec::new(), Instant::now());
-        Self { log, store, names, bytes_max, group_bytes_max, when_full, group, checkpointed }
+        let (group, now) = (Vec::new(), Instant::now());
+        Self { log, store, names, bytes_max, group_bytes_max, when_full, group, checkpointed: now, noted: now }
     }
 
     /// Writes until the buffer is finished or the disk fails; blocks the thread it is called on.
@@ -100,8 +106,11 @@ impl Writer {
 
     fn write_all(&mut self, observe: &impl Fn(Wrote)) -> Result<(), Failure> {
         loop {
-            let checkpointed = self.checkpointed;
-            let rest = || CHECKPOINT_INTERVAL.saturating_sub(checkpointed.elapsed());
+            let (checkpointed, noted) = (self.checkpointed, self.noted);
+            let rest = || Rest {
+                checkpoint: CHECKPOINT_INTERVAL.saturating_sub(checkpointed.elapsed()),
+                note: NOTE_INTERVAL.saturating_sub(noted.elapsed()),
+            };
             match self.store.next(&mut self.group, self.group_bytes_max, rest) {
                 Work::Commit => {
                     if !self.commit(observe)? {
@@ -112,6 +121,8 @@ impl Writer {
                     let is_due = self.checkpointed.elapsed() >= CHECKPOINT_INTERVAL;
                     if self.store.is_dirty() && (is_due || self.log.needs_a_file() && self.store.has_spent()) {
                         self.checkpoint(observe)?;
+                    } else {
+                        self.note_if_due()?;
                     }
                     // Nobody waits for this one; when there is no room for it now, there may be when it is needed.
                     if let Err(CommitError::Failed(error)) = self.log.prepare() {
@@ -119,6 +130,7 @@ impl Writer {
                     }
                 }
                 Work::Checkpoint => self.checkpoint(observe)?,
+                Work::Note => self.note()?,
                 Work::Finish => return self.checkpoint(observe),
             }
         }
@@ -171,6 +183,8 @@ impl Writer {
         loop {
             if self.store.has_spent() {
                 self.checkpoint(observe)?;
+            } else {
+                self.note_if_due()?;
             }
             let now = self.store.segments.held_bytes();
             let is_room = match full {
@@ -186,10 +200,21 @@ impl Writer {
         }
     }
 
+    fn note_if_due(&mut self) -> Result<(), Failure> {
+        if self.noted.elapsed() >= NOTE_INTERVAL && self.store.is_unnoted() { self.note() } else { Ok(()) }
+    }
+
+    fn note(&mut self) -> Result<(), Failure> {
+        self.log.note(self.store.marks_to_note())?;
+        self.noted = Instant::now();
+        Ok(())
+    }
+
     fn checkpoint(&mut self, observe: &impl Fn(Wrote)) -> Result<(), Failure> {
         let begun = Instant::now();
         self.log.checkpoint(self.store.marks())?;
         self.checkpointed = Instant::now();
+        self.noted = self.checkpointed;
         observe(Wrote::Checkpoint { took: begun.elapsed() });
         Ok(())
     }

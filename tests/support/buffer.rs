@@ -48,12 +48,20 @@ pub(crate) fn entry(seq: u64) -> Entry {
         let filler = "x".repeat(if seq == 3 { 4500 } else { (seq * 31 % 90) as usize });
         docs += &format!("{{\"entry\":{seq},\"event\":{event},\"filler\":\"{filler}\"}}\n");
         let id = EventId(std::array::from_fn(|at| (seq * 16 + event + at as u64) as u8));
-        marks.push(Mark { end: docs.len() as u32, id, time: received - 500_000 - event as i64 });
+        marks.push(Mark { end: docs.len() as u32, id, time: received - 500_000 - event as i64, origin: None });
     }
     let source = SourceId((seq % 2) as u16);
     Entry {
         seq: Seq(seq),
-        batch: Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects: false, tenant: None }),
+        batch: Arc::new(Batch {
+            docs: docs.into(),
+            marks: marks.into(),
+            source,
+            received,
+            is_rejects: false,
+            tenant: None,
+            sink: None,
+        }),
     }
 }
 

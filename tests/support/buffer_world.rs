@@ -92,11 +92,13 @@ pub(crate) struct Stat {
     pub(crate) flipped: u64,
     pub(crate) lost_events: u64,
     pub(crate) checkpoints: u64,
+    pub(crate) notes_kept: u64,
+    pub(crate) notes_gone: u64,
 }
 
 impl Stat {
     /// Each figure with its name.
-    pub(crate) fn figures(&self) -> [(&'static str, u64); 16] {
+    pub(crate) fn figures(&self) -> [(&'static str, u64); 18] {
         [
             ("steps", self.steps),
             ("entries committed", self.entries),
@@ -114,12 +116,14 @@ impl Stat {
             ("frames flipped", self.flipped),
             ("events counted as lost", self.lost_events),
             ("checkpoints", self.checkpoints),
+            ("notes that outlived the process", self.notes_kept),
+            ("notes that went with the power", self.notes_gone),
         ]
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
         let Self { steps, entries, read, full, failed, opened, not_opened, killed, power_lost, .. } = other;
-        let Self { carried, torn, vanished, resurfaced, flipped, lost_events, checkpoints, .. } = other;
+        let Self { carried, torn, vanished, resurfaced, flipped, lost_events, checkpoints, notes_kept, notes_gone, .. } = other;
         self.steps += steps;
         self.entries += entries;
         self.read += read;
@@ -136,6 +140,8 @@ impl Stat {
         self.flipped += flipped;
         self.lost_events += lost_events;
         self.checkpoints += checkpoints;
+        self.notes_kept += notes_kept;
+        self.notes_gone += notes_gone;
     }
 }
 
@@ -246,7 +252,10 @@ pub(crate) struct World {
     durable: u64,
     /// Given to a commit that did not return.
     in_flight: Vec<Entry>,
+    /// As the last checkpoint said.
     marks: Vec<Point>,
+    /// Noted since, one after the other: the last of them survives the process, and any of them may survive the power.
+    noted: Vec<Vec<Point>>,
     /// Given to a checkpoint that did not return.
     marks_in_flight: Option<Vec<Point>>,
     /// Whether power was lost since the log was open.
@@ -278,6 +287,7 @@ impl World {
             end: Point::default(),
             durable: 0,
             in_flight: Vec::new(),
+            noted: Vec::new(),
             marks_in_flight: None,
             power_lost: false,
             harmed: 0,
@@ -344,7 +354,8 @@ impl World {
             }
             8..13 => self.read_some()?,
             13..15 => self.ack(),
-            15 => self.checkpoint()?,
+            15 if self.chance.one_in(2) => self.checkpoint()?,
+            15 => self.note()?,
             16 => self.prepare()?,
             17 => self.rewind(),
             18 => self.machine.write_back(self.chance.next()),
@@ -521,14 +532,20 @@ impl World {
     }
 
     fn compare(&mut self, log: &Log, recovered: &Recovered) -> Result<(), Broken> {
-        let candidates = [Some(&self.marks), self.marks_in_flight.as_ref()];
+        let is_sure = !self.power_lost && self.marks_in_flight.is_none();
+        let last = self.noted.last().unwrap_or(&self.marks);
+        let is_one = self.noted.iter().chain([&self.marks]).chain(&self.marks_in_flight).any(|marks| *marks == recovered.marks);
         hold!(
-            candidates.contains(&Some(&recovered.marks)),
-            "the sinks begin at {:?}, but the checkpoint said {:?}, or {:?}, which was not finished",
+            if is_sure { *last == recovered.marks } else { is_one },
+            "the sinks begin at {:?}, but the checkpoint said {:?}, notes behind it {:?}, or {:?}, which was not finished",
             recovered.marks,
             self.marks,
+            self.noted,
             self.marks_in_flight
         );
+        self.stat.notes_kept += u64::from(is_sure && !self.noted.is_empty());
+        self.stat.notes_gone += u64::from(self.power_lost && !self.noted.is_empty() && self.marks == recovered.marks);
+        self.noted.clear();
         hold!(!recovered.marks_lost, "the checkpoint is lost");
         self.marks.clone_from(&recovered.marks);
         self.marks_in_flight = None;
@@ -598,11 +615,11 @@ impl World {
             docs.resize(docs.len() + bytes as usize, letter);
             docs.extend_from_slice(b"\"}\n");
             let id = (u128::from(chance.next()) << 64 | u128::from(self.documents)).to_le_bytes();
-            marks.push(Mark { end: docs.len() as u32, id: EventId(id), time: chance.next().cast_signed() });
+            marks.push(Mark { end: docs.len() as u32, id: EventId(id), time: chance.next().cast_signed(), origin: None });
         }
         let source = SourceId(chance.below(SOURCES.len() as u64) as u16);
         let (received, is_rejects) = (chance.next().cast_signed(), chance.one_in(5));
-        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects, tenant: None })
+        Arc::new(Batch { docs: docs.into(), marks: marks.into(), source, received, is_rejects, tenant: None, sink: None })
     }
 
     fn draw_entries(&mut self, large: bool) -> Vec<Entry> {
@@ -801,7 +818,25 @@ impl World {
         self.known = self.known.split_off(&passed);
         process.frames.retain(|frame| frame.seqs.start >= passed);
         self.marks = marks;
+        self.noted.clear();
         self.note_durable();
+        Ok(())
+    }
+
+    fn note(&mut self) -> Result<(), Broken> {
+        let process = self.process.as_mut().expect("steps need one");
+        let marks: Vec<Point> = process.sinks.iter().map(|sink| sink.acked).collect();
+        let named = marks.iter().enumerate().map(|(sink, mark)| (sink_name(sink), *mark)).collect();
+        let written = process.log.note(named);
+        if self.machine.is_dead() {
+            self.marks_in_flight = Some(marks);
+        } else if let Err(error) = written {
+            hold!(self.machine.harmed() > self.harmed, "the note failed for no reason: {error}");
+            self.marks_in_flight = Some(marks);
+            self.fail();
+        } else {
+            self.noted.push(marks);
+        }
         Ok(())
     }
 

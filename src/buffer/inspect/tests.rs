@@ -43,10 +43,17 @@ fn fill(log: &mut Log, frames: usize) -> Vec<Point> {
     for _ in 0..frames {
         places.push(log.end());
         let docs = vec![b'\n'; DOCUMENT];
-        let mark = Mark { end: DOCUMENT as u32, id: EventId([1; 16]), time: 5 };
+        let mark = Mark { end: DOCUMENT as u32, id: EventId([1; 16]), time: 5, origin: None };
         let received = log.end().seq as Micros;
-        let batch =
-            Batch { docs: docs.into(), marks: [mark].into(), source: SourceId(0), received, is_rejects: false, tenant: None };
+        let batch = Batch {
+            docs: docs.into(),
+            marks: [mark].into(),
+            source: SourceId(0),
+            received,
+            is_rejects: false,
+            tenant: None,
+            sink: None,
+        };
         let committed = log.commit(&[Entry { seq: Seq(log.end().seq), batch: Arc::new(batch) }]).expect("there is room");
         assert_eq!(committed.end, log.end());
     }

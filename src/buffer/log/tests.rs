@@ -18,7 +18,7 @@ const SEGMENT: u64 = 64 * 1024;
 /// An entry of one document that says its number.
 fn entry(seq: u64) -> Entry {
     let text = format!("{{\"n\":{seq},\"{}\":0}}\n", "x".repeat((seq * 7 % 900) as usize));
-    let mark = Mark { end: text.len() as u32, id: EventId([seq as u8; 16]), time: seq as i64 };
+    let mark = Mark { end: text.len() as u32, id: EventId([seq as u8; 16]), time: seq as i64, origin: None };
     Entry {
         seq: Seq(seq),
         batch: Arc::new(Batch {
@@ -28,6 +28,7 @@ fn entry(seq: u64) -> Entry {
             received: 5,
             is_rejects: false,
             tenant: None,
+            sink: None,
         }),
     }
 }

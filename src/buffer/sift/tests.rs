@@ -32,7 +32,7 @@ fn fill(log: &mut Log, sizes: &[u8]) -> u64 {
         let (mut docs, mut marks) = (Vec::new(), Vec::new());
         for _ in 0..*events {
             docs.extend_from_slice(format!("{number}{}\n", " ".repeat(number % 3000)).as_bytes());
-            marks.push(Mark { end: docs.len() as u32, id: EventId([number as u8; 16]), time: number as i64 });
+            marks.push(Mark { end: docs.len() as u32, id: EventId([number as u8; 16]), time: number as i64, origin: None });
             number += 1;
         }
         let batch = Batch {
@@ -42,6 +42,7 @@ fn fill(log: &mut Log, sizes: &[u8]) -> u64 {
             received: seq as i64 * 10,
             is_rejects: true,
             tenant: None,
+            sink: None,
         };
         let _ = log.commit(&[Entry { seq: Seq(seq), batch: Arc::new(batch) }]).expect("there is room");
     }
@@ -171,9 +172,10 @@ fn a_full_log_has_room_to_be_sifted() {
         let first = docs.iter().position(|byte| *byte == b'\n').expect("one") as u32 + 1;
         docs.push(b'\n');
         let end = docs.len() as u32;
-        let mark = |end, number: u64| Mark { end, id: EventId([number as u8; 16]), time: number as i64 };
+        let mark = |end, number: u64| Mark { end, id: EventId([number as u8; 16]), time: number as i64, origin: None };
         let marks = [mark(first, numbers), mark(end, numbers + 1)].into();
-        let batch = Batch { docs: docs.into(), marks, source: SourceId(0), received: 0, is_rejects: true, tenant: None };
+        let batch =
+            Batch { docs: docs.into(), marks, source: SourceId(0), received: 0, is_rejects: true, tenant: None, sink: None };
         let entry = Entry { seq: Seq(log.end().seq), batch: Arc::new(batch) };
         match log.commit(&[entry]) {
             Ok(_) => numbers += 2,

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::Moved;
 use super::Store;
 use super::trim;
 use crate::buffer::Condition;
@@ -112,7 +113,7 @@ impl Store {
         progress.mark = progress.mark.at_least(mark);
         progress.events_acked += events;
         progress.events_lost += lost;
-        let first = !std::mem::replace(&mut state.dirty, true);
+        let first = std::mem::replace(&mut state.moved, Moved::Since) != Moved::Since;
         let is_full = matches!(state.condition, Condition::Full(_));
         drop(state);
         if first || is_full {

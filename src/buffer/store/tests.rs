@@ -188,8 +188,16 @@ fn batch(number: i64, bytes: usize) -> Batch {
     let mut text = format!("{{\"n\":{number},\"x\":\"");
     text.push_str(&"x".repeat(bytes.saturating_sub(text.len() + 3)));
     text.push_str("\"}\n");
-    let mark = Mark { end: text.len() as u32, id: EventId([number as u8; 16]), time: number };
-    Batch { docs: text.into(), marks: [mark].into(), source: SourceId(0), received: number, is_rejects: false, tenant: None }
+    let mark = Mark { end: text.len() as u32, id: EventId([number as u8; 16]), time: number, origin: None };
+    Batch {
+        docs: text.into(),
+        marks: [mark].into(),
+        source: SourceId(0),
+        received: number,
+        is_rejects: false,
+        tenant: None,
+        sink: None,
+    }
 }
 
 async fn append(buffer: &Buffer, batch: Batch) -> Stored {
@@ -411,11 +419,18 @@ async fn a_batch_too_large_for_an_entry_is_cut_between_events() {
     let (mut text, mut marks) = (String::new(), Vec::new());
     for number in 0..5_000_i64 {
         text += &format!("{{\"n\":{number},\"x\":\"{}\"}}\n", "x".repeat(1_000));
-        marks.push(Mark { end: text.len() as u32, id: EventId([1; 16]), time: number });
+        marks.push(Mark { end: text.len() as u32, id: EventId([1; 16]), time: number, origin: None });
     }
     let whole = text.clone();
-    let large =
-        Batch { docs: text.into(), marks: marks.into(), source: SourceId(0), received: 1, is_rejects: false, tenant: None };
+    let large = Batch {
+        docs: text.into(),
+        marks: marks.into(),
+        source: SourceId(0),
+        received: 1,
+        is_rejects: false,
+        tenant: None,
+        sink: None,
+    };
     assert_eq!(append(&running.buffer, large).await, Stored::Yes);
     let (mut read, mut times, mut out) = (String::new(), Vec::new(), Vec::new());
     while times.len() < 5_000 {

@@ -22,14 +22,36 @@ pub(in crate::buffer) enum Work {
     Commit,
     /// Write a checkpoint.
     Checkpoint,
+    /// Note the marks until there is one.
+    Note,
     /// Commit nothing more: write the last checkpoint.
     Finish,
 }
 
+/// Whether marks have moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// Not since the last checkpoint.
+    No,
+    /// Since the last checkpoint, and not since they were noted.
+    Noted,
+    /// Since they were written anywhere.
+    Since,
+}
+
+/// How long until marks that have moved are due to be written.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::buffer) struct Rest {
+    /// As a checkpoint.
+    pub(in crate::buffer) checkpoint: Duration,
+    /// As a note.
+    pub(in crate::buffer) note: Duration,
+}
+
 impl Store {
-    /// Waits until there is something to do, adding a group of entries to `group` where that is to be committed. A checkpoint
-    /// is due when marks have moved and `rest` says that the time has come.
-    pub(in crate::buffer) fn next(&self, group: &mut Vec<Entry>, bytes_max: u64, rest: impl Fn() -> Duration) -> Work {
+    /// Waits until there is something to do, adding a group of entries to `group` where that is to be committed. Marks that
+    /// have moved are due when `rest` says that the time has come.
+    pub(in crate::buffer) fn next(&self, group: &mut Vec<Entry>, bytes_max: u64, rest: impl Fn() -> Rest) -> Work {
         let mut state = self.lock();
         loop {
             if !state.queue.is_empty() {
@@ -39,10 +61,13 @@ impl Store {
             if state.finish {
                 return Work::Finish;
             }
-            let patience = if state.dirty { rest() } else { Duration::MAX };
-            if patience.is_zero() {
-                return Work::Checkpoint;
-            }
+            let patience = match (state.moved, rest()) {
+                (Moved::No, _) => Duration::MAX,
+                (_, rest) if rest.checkpoint.is_zero() => return Work::Checkpoint,
+                (Moved::Noted, rest) => rest.checkpoint,
+                (Moved::Since, rest) if rest.note.is_zero() => return Work::Note,
+                (Moved::Since, rest) => rest.checkpoint.min(rest.note),
+            };
             state = match patience {
                 Duration::MAX => self.work.wait(state).expect("nothing panics under the buffer's lock"),
                 _ => self.work.wait_timeout(state, patience).expect("nothing panics under the buffer's lock").0,
@@ -116,15 +141,29 @@ impl Store {
         self.work.wait_timeout(state, patience).expect("nothing panics under the buffer's lock").0.finish
     }
 
-    /// Whether marks have moved since they were written.
+    /// Whether marks have moved since the last checkpoint.
     pub(in crate::buffer) fn is_dirty(&self) -> bool {
-        self.lock().dirty
+        self.lock().moved != Moved::No
     }
 
-    /// The sinks' marks, to be written now.
+    /// Whether marks have moved since they were written anywhere.
+    pub(in crate::buffer) fn is_unnoted(&self) -> bool {
+        self.lock().moved == Moved::Since
+    }
+
+    /// The sinks' marks, to be written as a checkpoint now.
     pub(in crate::buffer) fn marks(&self) -> Vec<(String, Point)> {
+        self.marks_written(Moved::No)
+    }
+
+    /// The sinks' marks, to be noted now.
+    pub(in crate::buffer) fn marks_to_note(&self) -> Vec<(String, Point)> {
+        self.marks_written(Moved::Noted)
+    }
+
+    fn marks_written(&self, moved: Moved) -> Vec<(String, Point)> {
         let mut state = self.lock();
-        state.dirty = false;
+        state.moved = moved;
         self.names.iter().cloned().zip(state.sinks.iter().map(|sink| sink.mark)).collect()
     }
 
@@ -145,7 +184,7 @@ impl Store {
             sink.mark = second;
             sink.read = sink.read.max(second.seq);
         }
-        state.dirty = true;
+        state.moved = Moved::Since;
         events
     }
 
