@@ -1,6 +1,6 @@
 //! The id an event gets when it arrives and keeps for life.
 //!
-//! It is HighwayHash-128 under a configured key, so that nobody outside can make two events share an id. There are three
+//! It is HighwayHash-128 under a configured key, so that nobody outside can make two events share an id. There are four
 //! kinds of identity, and what each hashes is a promise, held by its tests:
 //!
 //! | kind | number | two events are one when | |
@@ -8,14 +8,17 @@
 //! | arrival | 1 | never | [`ArrivalIds`] |
 //! | source | 2 | they are the same line of the same object | [`SourceIds`] |
 //! | content | 3 | their lines are equal, and which of the equal ones they are | [`ContentIds`] |
+//! | members | 4 | they are JSON objects with equal members, in whatever order, and which of the equal ones they are | [`MemberIds`] |
 //!
 //! Every message starts with the version and the kind's number, so that ids of different kinds never share a message.
 //! This module has no random source: what makes an arrival unique is passed in.
 
 mod content;
+mod members;
 mod source;
 
 pub use content::ContentIds;
+pub use members::MemberIds;
 pub use source::SourceIds;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! What became of the lines of a read, counted where they are parsed and added to the metrics by whoever called.
 
+use crate::batch::Origin;
 use crate::elb::format::Kind;
 use crate::redact::Finding;
 use crate::redact::Rule;
@@ -46,58 +47,6 @@ pub struct Longer {
     pub tokens: usize,
     /// How many such lines there were.
     pub lines: u64,
-}
-
-/// What an event was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// An ALB access-log line.
-    Alb,
-    /// A Classic access-log line.
-    Classic,
-    /// An NLB access-log line.
-    Nlb,
-    /// An ALB connection-log line.
-    AlbConnection,
-    /// An ALB health-check-log line.
-    AlbHealthCheck,
-    /// JSON.
-    Json,
-    /// Text, as it is.
-    Text,
-    /// A line no parser took.
-    Reject,
-}
-
-impl Origin {
-    /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Alb, Self::Classic, Self::Nlb, Self::AlbConnection, Self::AlbHealthCheck, Self::Json, Self::Text, Self::Reject];
-
-    /// The word for metrics.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Alb => "alb",
-            Self::Classic => "classic",
-            Self::Nlb => "nlb",
-            Self::AlbConnection => "alb-connection",
-            Self::AlbHealthCheck => "alb-health-check",
-            Self::Json => "json",
-            Self::Text => "text",
-            Self::Reject => "reject",
-        }
-    }
-
-    /// What a load-balancer line of this kind is.
-    pub const fn of(kind: Kind) -> Self {
-        match kind {
-            Kind::Alb => Self::Alb,
-            Kind::Classic => Self::Classic,
-            Kind::Nlb => Self::Nlb,
-            Kind::AlbConnection => Self::AlbConnection,
-            Kind::AlbHealthCheck => Self::AlbHealthCheck,
-        }
-    }
 }
 
 /// The words for rejects in metrics: those of load-balancer lines, and one for JSON.

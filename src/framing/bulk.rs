@@ -115,6 +115,8 @@ enum Next {
 #[derive(Debug)]
 pub struct Bulk {
     document_bytes_max: usize,
+    /// Whether documents that are too long are handed on all the same, for somebody else to cut.
+    passes: bool,
     /// Names of indices as JSON texts. The first is that of the request.
     names: Vec<Box<str>>,
     runs: Vec<Run>,
@@ -134,6 +136,7 @@ impl Bulk {
     pub fn new(index: &str, document_bytes_max: usize) -> Self {
         Self {
             document_bytes_max,
+            passes: false,
             names: vec![named(index)],
             runs: Vec::new(),
             next: Next::Action,
@@ -145,15 +148,21 @@ impl Bulk {
         }
     }
 
+    /// The same where documents that are too long are handed on as they come, and taken.
+    #[must_use]
+    pub fn passing(self, passes: bool) -> Self {
+        Self { passes, ..self }
+    }
+
     /// Takes the bytes of one read and adds the documents that became complete to `out`, each ended by a newline.
     pub fn feed(&mut self, mut read: &[u8], out: &mut Vec<u8>) {
         while self.fault.is_none() {
-            let Some(length) = memchr(b'\n', read) else { return self.keep(read) };
+            let Some(length) = memchr(b'\n', read) else { return self.keep(read, out) };
             let (line, rest) = (&read[..length], &read[length + 1..]);
             if self.carry.is_empty() {
                 self.line(line, out);
             } else {
-                self.keep(line);
+                self.keep(line, out);
                 let whole = std::mem::take(&mut self.carry);
                 self.line(&whole, out);
             }
@@ -197,7 +206,8 @@ impl Bulk {
     }
 
     /// Keeps the beginning of a line for later, unless it is too long already.
-    fn keep(&mut self, part: &[u8]) {
+    fn keep(&mut self, part: &[u8], out: &mut Vec<u8>) {
+        let was_skipping = self.skipping;
         let limit = match self.next {
             Next::Action => ACTION_BYTES_MAX,
             Next::Document { .. } => self.document_bytes_max,
@@ -209,6 +219,12 @@ impl Bulk {
                 Next::Action => return self.fail(self.line + 1, "an action is too long"),
                 Next::Document { .. } => self.skipping = true,
             }
+        }
+        if self.skipping && self.passes && matches!(self.next, Next::Document { action, .. } if takes(action)) {
+            if !was_skipping {
+                out.extend_from_slice(&self.carry);
+            }
+            out.extend_from_slice(part);
         }
         if self.skipping {
             // A byte is left, so that what follows is not taken for a line of its own.
@@ -225,9 +241,13 @@ impl Bulk {
             Next::Action => self.action(line),
             Next::Document { action, name } => {
                 self.next = Next::Action;
+                let is_passed = self.passes && std::mem::take(&mut self.skipping);
                 let outcome = if !takes(action) {
                     Outcome::NotSupported
-                } else if std::mem::take(&mut self.skipping) || line.len() > self.document_bytes_max {
+                } else if is_passed {
+                    out.push(b'\n');
+                    Outcome::Taken
+                } else if std::mem::take(&mut self.skipping) || line.len() > self.document_bytes_max && !self.passes {
                     Outcome::TooLong
                 } else if line.trim_ascii().is_empty() {
                     Outcome::NoDocument

@@ -3,8 +3,10 @@
 //!
 //! It knows just enough of JSON to find where values end, and never builds one: a value is handed on as it was written, and
 //! whoever takes it checks it. What is no JSON is handed on line by line, and behind such a line values are looked for again;
-//! so nothing is lost but white space and the brackets and commas of arrays at the top. A value without end is held only up to
-//! the limit.
+//! so nothing is lost but white space and the brackets and commas of arrays at the top. A piece over the limit is cut there and
+//! said to be cut, and the rest of it is skipped; or the stream is refused from there on, as [`Lines`] does it.
+//!
+//! [`Lines`]: crate::framing::lines::Lines
 
 mod walk;
 
@@ -22,8 +24,14 @@ pub struct Values {
     state: State,
     /// The beginning of a piece whose end has not come yet.
     carry: Vec<u8>,
-    /// Whether a piece over the limit has ended the stream.
+    /// Whether the first piece over the limit ends the stream instead of being cut.
+    refuses: bool,
+    /// Whether it has.
     refused: bool,
+    /// Whether the rest of a piece over the limit is being skipped.
+    skipping: bool,
+    /// Bytes skipped in this read.
+    skipped: u64,
     /// The array at the top that is being read; the line it began on.
     array: Option<u64>,
     /// Newlines passed.
@@ -47,6 +55,8 @@ pub enum Kind {
     Line,
     /// A line, or the rest of one, that began like JSON or stands in an array and is none.
     Broken,
+    /// The beginning of any of these that is over the limit.
+    Cut,
 }
 
 /// A part of the stream, and where it stood.
@@ -84,20 +94,35 @@ enum Next {
 }
 
 impl Values {
-    /// A stream whose pieces may have this many bytes, and `line` newlines of which have passed already.
-    pub fn new(piece_bytes_max: usize, line: u64) -> Self {
-        let (state, carry, counted) = (State::Top, Vec::new(), (line, 0));
+    /// A stream whose pieces may have this many bytes.
+    pub fn new(piece_bytes_max: usize) -> Self {
+        let (state, carry, counted, line) = (State::Top, Vec::new(), (0, 0), 0);
         Self {
             piece_bytes_max,
             state,
             carry,
+            refuses: false,
             refused: false,
+            skipping: false,
+            skipped: 0,
             array: None,
             line,
             piece_line: line,
             counted,
             nesting: Nesting::default(),
         }
+    }
+
+    /// The same stream, so many newlines of which have passed already, before anything else.
+    #[must_use]
+    pub fn behind(self, newlines: u64) -> Self {
+        Self { line: newlines, piece_line: newlines, counted: (newlines, 0), ..self }
+    }
+
+    /// The same stream, ended by its first piece that is too long.
+    #[must_use]
+    pub fn refusing(self) -> Self {
+        Self { refuses: true, ..self }
     }
 
     /// Bytes of memory held for a piece whose end has not come yet.
@@ -130,11 +155,12 @@ impl Values {
             }
         }
         if !self.refused && !matches!(self.state, State::Top | State::Array(_)) {
-            self.keep(&read[start..]);
+            self.keep(&read[start..], &mut each);
         }
-        let mut fed = Fed { newlines: self.line - before, skipped_bytes: 0, refused: self.refused };
+        let skipped_bytes = std::mem::take(&mut self.skipped);
+        let mut fed = Fed { newlines: self.line - before, skipped_bytes, refused: self.refused };
         if self.refused {
-            fed.skipped_bytes = (std::mem::take(&mut self.carry).len() + read.len() - start) as u64;
+            fed.skipped_bytes += (std::mem::take(&mut self.carry).len() + read.len() - start) as u64;
         }
         fed
     }
@@ -142,6 +168,8 @@ impl Values {
     /// Ends the stream: after a clean end a piece without its end is a broken one. Returns the bytes that are none.
     pub fn finish(&mut self, clean: bool, mut each: impl FnMut(&[u8], usize, usize, Piece)) -> usize {
         let bytes = self.carry.len();
+        // What is over the limit has been handed on.
+        let clean = clean && !std::mem::take(&mut self.skipping);
         let state = std::mem::replace(&mut self.state, State::Top);
         let kind = match state {
             _ if !clean || self.refused => {
@@ -199,10 +227,12 @@ impl Values {
             match read[at] {
                 b'\n' => self.line += 1,
                 b' ' | b'\t' | b'\r' => {}
+                // White space that goes on for so long is worth no event.
+                _ if self.is_over(read, start, at) => {
+                    self.refused = true;
+                    return (at, start);
+                }
                 byte @ (b'{' | b']') => {
-                    if self.is_over(read, start, at) {
-                        return (at, start);
-                    }
                     self.carry = Vec::new();
                     if byte == b']' {
                         self.state = State::Top;
@@ -270,9 +300,11 @@ impl Values {
         self.state = if self.array.is_some() { State::Array(Next::Either) } else { State::Top };
     }
 
-    /// Hands on the piece that ends before `read[end]`, unless it is over the limit.
+    /// Hands on the piece that ends before `read[end]`, or what may be handed on of it.
     fn complete(&mut self, read: &[u8], start: usize, end: usize, kind: Kind, each: &mut impl FnMut(&[u8], usize, usize, Piece)) {
-        if self.is_over(read, start, end) {
+        if self.skipping || self.is_over(read, start, end) {
+            self.keep(&read[start..end], each);
+            self.skipping = false;
             return;
         }
         if self.carry.is_empty() {
@@ -312,20 +344,32 @@ impl Values {
         Piece { kind, line, index }
     }
 
-    /// Keeps a part of a piece for later.
-    fn keep(&mut self, part: &[u8]) {
-        if !self.is_over(part, 0, part.len()) {
+    /// Keeps a part of a piece for later, or skips it; hands on the beginning of the piece where it has become too long.
+    fn keep(&mut self, part: &[u8], each: &mut impl FnMut(&[u8], usize, usize, Piece)) {
+        if self.skipping {
+            self.skipped += part.len() as u64;
+        } else if !self.is_over(part, 0, part.len()) {
             self.carry.extend_from_slice(part);
+        } else if self.refuses || self.state == State::Opened {
+            self.refused = true;
+        } else {
+            let mut piece = std::mem::take(&mut self.carry);
+            // One byte over the limit may have been kept, had it been the carriage return of a line end.
+            let taken = part.len().min(self.piece_bytes_max.saturating_sub(piece.len()));
+            piece.extend_from_slice(&part[..taken]);
+            self.skipping = true;
+            self.skipped += (part.len() - taken + piece.len().saturating_sub(self.piece_bytes_max)) as u64;
+            let numbered = self.numbered(Kind::Cut, self.array.unwrap_or(self.piece_line));
+            each(&piece, 0, piece.len().min(self.piece_bytes_max), numbered);
         }
     }
 
-    /// Whether the piece that goes on from `read[start]` is over the limit before `read[end]`; then the stream is refused. The
-    /// carriage return of a line end does not count.
-    fn is_over(&mut self, read: &[u8], start: usize, end: usize) -> bool {
+    /// Whether the piece that goes on from `read[start]` is over the limit before `read[end]`. The carriage return of a line end
+    /// does not count.
+    fn is_over(&self, read: &[u8], start: usize, end: usize) -> bool {
         let length = self.carry.len() + end - start;
         let last = read[start..end].last().or(self.carry.last());
-        self.refused = length > self.piece_bytes_max && !(length == self.piece_bytes_max + 1 && last == Some(&b'\r'));
-        self.refused
+        length > self.piece_bytes_max && !(length == self.piece_bytes_max + 1 && last == Some(&b'\r'))
     }
 }
 

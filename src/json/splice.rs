@@ -11,6 +11,7 @@
 use crate::batch::BatchBuilder;
 use crate::batch::EventId;
 use crate::batch::Micros;
+use crate::batch::Origin;
 use crate::enrich::fields::FIELD_NAME_BYTES_MAX;
 use crate::enrich::fields::Field;
 use crate::enrich::fields::Fields;
@@ -79,7 +80,7 @@ pub fn splice(scan: &Scan, chunk: &[u8], envelope: &Envelope, fields: &Fields, t
     writer.byte(b'\n');
     let end = writer.at();
     let time = own_time.unwrap_or(envelope.received.micros);
-    out.finish(end, envelope.id, time);
+    out.finish(end, envelope.id, time, Some(Origin::Json));
     Spliced { time, timestamp_renamed: renamed }
 }
 
@@ -99,7 +100,7 @@ pub fn pass(scan: &Scan, chunk: &[u8], received: Micros, out: &mut BatchBuilder)
     }
     writer.byte(b'\n');
     let end = writer.at();
-    out.finish(end, EventId([0; 16]), time);
+    out.finish(end, EventId([0; 16]), time, Some(Origin::Json));
     Spliced { time, timestamp_renamed: false }
 }
 

@@ -14,9 +14,11 @@ use crate::batch::Batch;
 use crate::batch::BatchBuilder;
 use crate::batch::Mark;
 use crate::batch::Micros;
+use crate::batch::Origin;
 use crate::batch::SourceId;
 use crate::framing::lines::Lines;
 use crate::framing::lines::Whole;
+use crate::framing::values::Values;
 use crate::intake::IntakePermit;
 use crate::json::envelope::Received;
 use crate::metrics::SourceMetrics;
@@ -25,7 +27,6 @@ use crate::source::Feed;
 use crate::source::Framing;
 use crate::source::Passed;
 use crate::tally::Longer;
-use crate::tally::Origin;
 use crate::tally::Tally;
 use crate::tenant::TenantRef;
 use crate::tenant::Visit;
@@ -74,29 +75,27 @@ impl LineFeed {
         Self { parser: self.parser.with_visit(visit, looks, peer), ..self }
     }
 
-    /// The same for a sender that is told what was taken, where it is: its first line over the limit is refused instead of
-    /// being cut.
+    /// The same where the first line over the limit is refused instead of being cut, if so.
     #[must_use]
     pub fn refusing(self, refuses_long_lines: bool) -> Self {
-        if refuses_long_lines { self.refusing_long_lines() } else { self }
-    }
-
-    fn refusing_long_lines(self) -> Self {
         let framer = match self.framer {
+            framer if !refuses_long_lines => framer,
             Framer::Lines(lines) => Framer::Lines(lines.refusing()),
-            // These do it anyway.
-            other => other,
+            Framer::Undecided { lines, newlines, values } => {
+                Framer::Undecided { lines: lines.refusing(), newlines, values: values.refusing() }
+            }
+            Framer::Values(values) => Framer::Values(values.refusing()),
         };
         Self { framer, ..self }
     }
 
-    /// The same for a request: it says where its bytes end, and its body may be JSON. A line over the limit is refused.
+    /// The same for a request: it says where its bytes end, and its body may be JSON.
     #[must_use]
     pub fn of_request(self, line_bytes_max: usize, framing: Framing) -> Self {
-        let lines = Lines::new(line_bytes_max).refusing();
+        let lines = Lines::new(line_bytes_max);
         let framer = match framing {
             Framing::Lines => Framer::Lines(lines),
-            Framing::ByContent => Framer::Undecided { lines, newlines: 0, piece_bytes_max: line_bytes_max },
+            Framing::ByContent => Framer::Undecided { lines, newlines: 0, values: Values::new(line_bytes_max) },
         };
         Self { framer, knows_its_end: true, ..self }
     }

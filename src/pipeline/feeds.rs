@@ -39,11 +39,12 @@ impl Feeds {
         }
         let most = self.parse.line_bytes_max;
         let feed = LineFeed::new(most, parser, self.source, self.pool.clone(), self.metrics.clone()).of_tenant(tenant.clone());
-        match (request, visit) {
+        let feed = match (request, visit) {
             (Some(Asked { framing, .. }), _) => feed.of_request(most, framing),
-            (None, Some(visit)) => feed.with_visit(visit.clone(), self.looks.clone(), peer.clone()).refusing(refuses_long_lines),
-            (None, None) => feed.refusing(refuses_long_lines),
-        }
+            (None, Some(visit)) => feed.with_visit(visit.clone(), self.looks.clone(), peer.clone()),
+            (None, None) => feed,
+        };
+        feed.refusing(refuses_long_lines)
     }
 }
 

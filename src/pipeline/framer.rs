@@ -26,7 +26,7 @@ pub(super) enum Framer {
     /// At newlines.
     Lines(Lines),
     /// By its first byte that is no white space; so many newlines came before it.
-    Undecided { lines: Lines, newlines: u64, piece_bytes_max: usize },
+    Undecided { lines: Lines, newlines: u64, values: Values },
     /// Into values.
     Values(Values),
 }
@@ -61,11 +61,11 @@ impl Framer {
     }
 
     fn decide(&mut self, read: &[u8]) {
-        let Self::Undecided { lines, newlines, piece_bytes_max } = self else { return };
+        let Self::Undecided { lines, newlines, values } = self else { return };
         let Some(first) = read.iter().find(|byte| !byte.is_ascii_whitespace()) else { return };
         *self = match first {
             // White space that was kept as the beginning of a line is none that matters.
-            b'{' | b'[' => Self::Values(Values::new(*piece_bytes_max, *newlines)),
+            b'{' | b'[' => Self::Values(std::mem::replace(values, Values::new(0)).behind(*newlines)),
             _ => Self::Lines(std::mem::replace(lines, Lines::new(0))),
         };
     }

@@ -12,6 +12,7 @@ use crate::batch::SourceId;
 use crate::event_id::ArrivalIds;
 use crate::event_id::ContentIds;
 use crate::event_id::IdKey;
+use crate::event_id::MemberIds;
 use crate::event_id::SourceIds;
 
 /// The tenant of a source that has none.
@@ -39,6 +40,8 @@ pub struct Ids {
     tenant: Option<Arc<str>>,
     arrival: ArrivalIds,
     content: ContentIds,
+    /// Made when it is first needed.
+    members: Option<MemberIds>,
     known: Known,
     /// Lines since the object's first one here; that line's successor while it is handled.
     lines: u64,
@@ -53,7 +56,7 @@ impl Ids {
     pub fn new(key: IdKey, nonce: [u8; 12], source: SourceId, connection: u64) -> Self {
         let arrival = ArrivalIds::new(key, nonce, source, connection);
         let content = ContentIds::new(key, NO_TENANT);
-        Self { key, tenant: None, arrival, content, known: Known::Nothing, lines: 0, element: 0, copies: None }
+        Self { key, tenant: None, arrival, content, members: None, known: Known::Nothing, lines: 0, element: 0, copies: None }
     }
 
     /// From here on events are those of this tenant: its equal lines, and its objects, are no other tenant's.
@@ -61,6 +64,7 @@ impl Ids {
         if self.tenant() != tenant {
             self.tenant = Some(tenant.into());
             self.content = ContentIds::new(self.key, tenant);
+            self.members = None;
         }
     }
 
@@ -92,17 +96,14 @@ impl Ids {
 
     #[inline(always)]
     fn of_content(&mut self, content: &[u8]) -> EventId {
-        let id = self.content.id(content, 0);
-        match &mut self.copies {
-            None => id,
-            Some(copies) => {
-                let (half, _) = id.0.split_first_chunk().expect("an id has sixteen bytes");
-                let copy = copies.entry(u64::from_le_bytes(*half)).or_default();
-                let id = if *copy == 0 { id } else { self.content.id(content, *copy) };
-                *copy = copy.saturating_add(1);
-                id
-            }
-        }
+        let ids = &self.content;
+        told_apart(&mut self.copies, |copy| ids.id(content, copy))
+    }
+
+    fn of_members(&mut self, object: &[u8]) -> EventId {
+        let tenant = self.tenant.as_deref().unwrap_or(NO_TENANT);
+        let ids = self.members.get_or_insert_with(|| MemberIds::new(self.key, tenant));
+        told_apart(&mut self.copies, |copy| ids.id(object, copy))
     }
 
     /// Counts a line, whatever becomes of it: a sender counts newlines.
@@ -128,6 +129,15 @@ impl Ids {
         }
     }
 
+    /// The id of a JSON object; `element` is its place in the array its line is.
+    #[inline(always)]
+    pub(super) fn of_object(&mut self, identity: Identity, object: &[u8], element: u32) -> EventId {
+        match (&self.known, identity) {
+            (Known::Nothing, Identity::Content) => self.of_members(object),
+            _ => self.of_other(identity, object, element),
+        }
+    }
+
     /// The id of any other event; `element` is its place in the array its line is.
     #[inline(always)]
     pub(super) fn of_other(&mut self, identity: Identity, event: &[u8], element: u32) -> EventId {
@@ -139,6 +149,18 @@ impl Ids {
             (Known::Nothing, Identity::Auto | Identity::Arrival) => self.arrival.draw(),
         }
     }
+}
+
+/// The id that `id` gives to a copy, counted from zero, where copies are told apart; to the first otherwise.
+#[inline(always)]
+fn told_apart(copies: &mut Option<HashMap<u64, u32>>, id: impl Fn(u32) -> EventId) -> EventId {
+    let first = id(0);
+    let Some(copies) = copies else { return first };
+    let (half, _) = first.0.split_first_chunk().expect("an id has sixteen bytes");
+    let copy = copies.entry(u64::from_le_bytes(*half)).or_default();
+    let told = if *copy == 0 { first } else { id(*copy) };
+    *copy = copy.saturating_add(1);
+    told
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use super::text;
 use super::text::Why;
 use crate::batch::BatchBuilder;
 use crate::batch::EventId;
+use crate::batch::Origin;
 use crate::elb::Context;
 use crate::elb::Failure;
 use crate::elb::Parser;
@@ -39,7 +40,6 @@ use crate::json::envelope::Tags;
 use crate::json::scan::Scan;
 use crate::peer::Peer;
 use crate::redact::Finding;
-use crate::tally::Origin;
 use crate::tally::Tally;
 use crate::tenant::TenantRef;
 use crate::tenant::Visit;
@@ -185,9 +185,7 @@ impl LineParser {
                 if first {
                     self.begin();
                 }
-                self.tally.cut += 1;
-                self.tally.event(Origin::Text);
-                return self.text(&chunk[start..end], Tags::NONE.with(Tag::Truncated), None, received, out);
+                return self.cut(&chunk[start..end], received, out);
             }
         };
         let Some((from, to)) = trim(chunk, start, end) else {
@@ -202,6 +200,13 @@ impl LineParser {
             self.begin();
         }
         self.parse(chunk, from, to, tags, received, out);
+    }
+
+    /// Appends the beginning of what is too long, as text: a part of a line may look like a whole one of another kind.
+    fn cut(&mut self, beginning: &[u8], received: Received, out: &mut BatchBuilder) {
+        self.tally.cut += 1;
+        self.tally.event(Origin::Text);
+        self.text(beginning, Tags::NONE.with(Tag::Truncated), None, received, out);
     }
 
     #[inline]
@@ -236,7 +241,7 @@ impl LineParser {
         let context = Context { style: &self.look.style, only: self.format.only(), envelope, tags, treatment };
         match self.elb.document(chunk, start, end, &context, out) {
             Ok(parsed) => {
-                self.tally.event(Origin::of(parsed.kind));
+                self.tally.event(parsed.kind.origin());
                 if let Some(rule) = parsed.dropped_by {
                     self.tally.dropped_by(rule);
                 }

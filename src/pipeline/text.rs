@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::batch::BatchBuilder;
 use crate::batch::EventId;
+use crate::batch::Origin;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Tags;
 use crate::redact;
@@ -59,7 +60,8 @@ pub(super) fn document(
     writer.patch(base, b'{');
     let end = writer.at();
     let (id, time) = envelope.map_or((EventId([0; 16]), 0), |envelope| (envelope.id, envelope.received.micros));
-    out.finish(end, id, time);
+    let origin = if why.is_some() { Origin::Reject } else { Origin::Text };
+    out.finish(end, id, time, Some(origin));
 }
 
 /// A line that no parser takes with its secrets replaced; without any it is the line itself.

@@ -44,6 +44,8 @@ pub struct HttpSourcePlan {
     pub limits: BodyLimits,
     /// Longest line or element.
     pub line_bytes_max: usize,
+    /// Whether a longer one is refused with all that follows it, instead of being cut.
+    pub refuses_long_lines: bool,
     /// From the last byte of a body, this long until a sender is told that nobody knows.
     pub ack_timeout: Duration,
     /// A connection on which nothing happens for so long is closed.

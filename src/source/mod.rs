@@ -51,7 +51,7 @@ pub struct Opening<'a> {
     pub tenant: &'a TenantRef,
     /// The connection, where its first line may say a token and so whose it is; nothing where that has been settled.
     pub visit: Option<&'a Visit>,
-    /// Whether the first line over the limit is refused instead of being cut, because the sender is told what was taken.
+    /// Whether the first line over the limit is refused instead of being cut, so that nobody is told that it was taken.
     pub refuses_long_lines: bool,
     /// What a request says of its lines, where they come in one; a connection says it in its first line.
     pub request: Option<Asked<'a>>,

@@ -78,8 +78,16 @@ impl World {
     async fn append(&self, tenant: &Tenant, bytes: usize) {
         let mut docs = vec![b' '; bytes];
         docs[bytes - 1] = b'\n';
-        let marks = [Mark { end: bytes as u32, id: EventId([0; 16]), time: 0 }].into();
-        let batch = Batch { docs: Bytes::from(docs), marks, source: SourceId(0), received: 0, is_rejects: false, tenant: None };
+        let marks = [Mark { end: bytes as u32, id: EventId([0; 16]), time: 0, origin: None }].into();
+        let batch = Batch {
+            docs: Bytes::from(docs),
+            marks,
+            source: SourceId(0),
+            received: 0,
+            is_rejects: false,
+            tenant: None,
+            sink: None,
+        };
         let held = batch.bytes() as u64;
         let receipt = self.buffer.append(batch).await.expect("it is open");
         tenant.appended(receipt.seq(), held);

@@ -14,7 +14,10 @@ const DOCUMENT_BYTES_MAX: usize = 40;
 
 /// Documents handed on, the answer, and the fault.
 fn run(reads: &[&[u8]]) -> (String, String, Option<Fault>) {
-    let mut bulk = Bulk::new("path", DOCUMENT_BYTES_MAX);
+    run_in(Bulk::new("path", DOCUMENT_BYTES_MAX), reads)
+}
+
+fn run_in(mut bulk: Bulk, reads: &[&[u8]]) -> (String, String, Option<Fault>) {
     let mut out = Vec::new();
     for read in reads {
         bulk.feed(read, &mut out);
@@ -88,6 +91,28 @@ fn a_line_that_is_no_action_ends_the_request() {
     let long = format!("{{\"index\":{{\"routing\":\"{}\"}}}}", "r".repeat(ACTION_BYTES_MAX));
     check_fault(&format!("\n{long}\n{{}}\n"), "", 2, "an action is too long");
     check_fault(&long, "", 1, "an action is too long");
+}
+
+#[test]
+fn where_somebody_else_cuts_documents_that_are_too_long_are_handed_on_as_they_come() {
+    let (fits, over) = ("x".repeat(DOCUMENT_BYTES_MAX), "y".repeat(DOCUMENT_BYTES_MAX * 9));
+    let body = format!(
+        "{{\"index\":{{}}}}\n{over}\r\n{{\"update\":{{}}}}\n{over}\n{{\"index\":{{}}}}\n{fits}\n{{\"create\":{{}}}}\n{over}"
+    );
+    let whole = run_in(Bulk::new("path", DOCUMENT_BYTES_MAX).passing(true), &[body.as_bytes()]);
+    assert_eq!((whole.0.replace('\r', ""), &whole.2), (format!("{over}\n{fits}\n{over}\n"), &None));
+    for size in [1, 7, 41, 42, 43, 100] {
+        let reads: Vec<&[u8]> = body.as_bytes().chunks(size).collect();
+        let pieces = run_in(Bulk::new("path", DOCUMENT_BYTES_MAX).passing(true), &reads);
+        assert_eq!((pieces.0.replace('\r', ""), pieces.1, pieces.2), (whole.0.replace('\r', ""), whole.1.clone(), None));
+    }
+    let statuses: Vec<u64> = serde_json::from_str::<Value>(&whole.1).expect("JSON")["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|i| item(i).2)
+        .collect();
+    assert_eq!(statuses, [201, 400, 201, 201]);
 }
 
 #[test]

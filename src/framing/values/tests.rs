@@ -7,9 +7,17 @@ use super::*;
 
 type Seen = Vec<(String, Piece)>;
 
-/// The pieces of a stream, bytes refused, and bytes lost at its end.
+/// The pieces of a stream that refuses, bytes refused, and bytes lost at its end.
 fn run(reads: &[&[u8]], most: usize, clean: bool) -> (Seen, u64, usize) {
-    let mut values = Values::new(most, 0);
+    run_in(Values::new(most).refusing(), reads, most, clean)
+}
+
+/// The same of one that cuts, with the bytes skipped.
+fn run_cutting(reads: &[&[u8]], most: usize, clean: bool) -> (Seen, u64, usize) {
+    run_in(Values::new(most), reads, most, clean)
+}
+
+fn run_in(mut values: Values, reads: &[&[u8]], most: usize, clean: bool) -> (Seen, u64, usize) {
     let mut seen = Seen::new();
     let mut each =
         |chunk: &[u8], start: usize, end: usize, piece| seen.push((chunk[start..end].escape_ascii().to_string(), piece));
@@ -37,6 +45,7 @@ fn check(stream: &str, want: &[(Kind, u64, u32, &str)]) {
 }
 
 use Kind::Broken;
+use Kind::Cut;
 use Kind::Element;
 use Kind::Line;
 use Kind::Value;
@@ -117,6 +126,21 @@ fn the_limit_is_exact() {
 }
 
 #[test]
+fn what_is_too_long_is_cut_and_what_follows_is_found() {
+    let piece = |text: &str, kind, line, index| (text.to_owned(), Piece { kind, line, index });
+    let object = piece("{}", Value, 1, 0);
+    assert_eq!(run_cutting(&[b"{  }\n{}"], 3, true), (vec![piece("{  ", Cut, 0, 0), object.clone()], 1, 0));
+    assert_eq!(run_cutting(&[b"{", b"  ", b" ", b" }\n{}"], 3, true), (vec![piece("{  ", Cut, 0, 0), object.clone()], 3, 0));
+    assert_eq!(run_cutting(&[b"abcdef\n{}"], 3, true), (vec![piece("abc", Cut, 0, 0), object.clone()], 3, 0));
+    assert_eq!(run_cutting(&[b"abc\r", b"d\n{}"], 3, true), (vec![piece("abc", Cut, 0, 0), object], 2, 0));
+    let array = [piece("{}", Element, 0, 0), piece("{\\\"a", Cut, 0, 1), piece("{}", Element, 0, 2)];
+    assert_eq!(run_cutting(&[b"[{},{\"a\":{\n}},", b"{}]"], 3, true), (array.to_vec(), 6, 0));
+    // What had begun to be skipped ends with the stream.
+    assert_eq!(run_cutting(&[b"{\"abc"], 3, true), (vec![piece("{\\\"a", Cut, 0, 0)], 2, 0));
+    assert_eq!(run_cutting(&[b"[", b"    ", b"{}]"], 3, true).0, []);
+}
+
+#[test]
 fn a_piece_without_end_counts_only_after_a_clean_end() {
     assert_eq!(run(&[b"{}{\"a"], 10, false), (vec![("{}".to_owned(), Piece { kind: Value, line: 0, index: 0 })], 0, 3));
 }
@@ -166,12 +190,29 @@ proptest! {
     }
 
     #[test]
+    fn any_split_into_reads_is_cut_alike(
+        tokens in vec(proptest::sample::select(vec!["{", "}", "[", "]", ",", ":", "\"", "\\", "\n", "\r", " ", "1", "a", "\"a\"", "{}", "{\"a\":1}"]), 0..60),
+        cuts in vec(0usize..120, 0..12),
+        limit in 1usize..30,
+        clean: bool,
+    ) {
+        let stream = tokens.concat();
+        let whole = run_cutting(&[stream.as_bytes()], limit, clean);
+        let split = run_cutting(&cut(stream.as_bytes(), &cuts), limit, clean);
+        // Only white space without end ends a stream that cuts; how much of what follows is counted where does not matter.
+        prop_assert_eq!(split.0, whole.0.clone());
+        let pieces: usize = whole.0.iter().map(|(text, _)| text.len()).sum();
+        prop_assert!(pieces as u64 + whole.1 <= 2 * stream.len() as u64);
+        prop_assert_eq!(split.1 > 0, whole.1 > 0);
+    }
+
+    #[test]
     fn nothing_is_lost_but_white_space_and_what_stands_between_elements(
         tokens in vec(proptest::sample::select(vec!["{", "}", "[", "]", ",", ":", "\"", "\\", "\n", " ", "1", "a", "\"a\"", "{}", "{\"a\":1}"]), 0..60),
     ) {
         let stream = tokens.concat();
         let kept = |text: &str| text.chars().filter(|c| !" \n\r,[]".contains(*c)).collect::<String>();
-        let mut values = Values::new(1000, 0);
+        let mut values = Values::new(1000);
         let mut out = String::new();
         let mut each = |chunk: &[u8], start: usize, end: usize, _| out += std::str::from_utf8(&chunk[start..end]).expect("ASCII");
         let _ = values.feed(stream.as_bytes(), &mut each);
@@ -189,7 +230,7 @@ proptest! {
         all.extend(elements);
         let array = serde_json::Value::from(all.clone());
         let text = if pretty { format!("{array:#}") } else { array.to_string() };
-        let mut values = Values::new(100_000, 0);
+        let mut values = Values::new(100_000);
         let mut seen = Vec::new();
         for read in cut(text.as_bytes(), &cuts) {
             let _ = values.feed(read, |chunk, start, end, piece| {

@@ -4,6 +4,7 @@ use super::LastReject;
 use super::LineParser;
 use super::Why;
 use crate::batch::BatchBuilder;
+use crate::batch::Origin;
 use crate::json::cut;
 use crate::json::envelope::Envelope;
 use crate::json::envelope::Received;
@@ -14,7 +15,6 @@ use crate::json::scan as json;
 use crate::json::scan::Scan;
 use crate::json::splice;
 use crate::pipeline::look::Look;
-use crate::tally::Origin;
 
 impl LineParser {
     pub(super) fn json(
@@ -35,7 +35,7 @@ impl LineParser {
         match self.json.kind() {
             json::Kind::Object => {
                 let event = &chunk[self.json.value().range()];
-                let envelope = (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, event, 0) });
+                let envelope = (!self.bare).then(|| Envelope { received, id: self.ids.of_object(self.identity, event, 0) });
                 if !self.look.forced.is_empty() && self.cuts(Part::Line, chunk) {
                     return self.object(envelope, tags, received, out);
                 }
@@ -65,7 +65,7 @@ impl LineParser {
             }
             self.element.scan(chunk, range.start, range.end).expect("an element of a valid array is valid");
             let envelope =
-                (!self.bare).then(|| Envelope { received, id: self.ids.of_other(self.identity, &chunk[range], element) });
+                (!self.bare).then(|| Envelope { received, id: self.ids.of_object(self.identity, &chunk[range], element) });
             if !self.look.forced.is_empty() && self.cuts(Part::Element, chunk) {
                 self.object(envelope, tags, received, out);
                 continue;

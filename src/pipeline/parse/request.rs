@@ -37,6 +37,7 @@ impl LineParser {
                 self.parse(chunk, from, to, Tags::NONE, received, out);
             }
             Kind::Element => self.no_json(&chunk[from..to], Tags::NONE, NO_OBJECT, 0, received, out),
+            Kind::Cut => self.cut(&chunk[start..end], received, out),
             Kind::Broken => {
                 let reject = self.json.scan(chunk, from, to).err();
                 let (reason, at) = reject.map_or((NO_OBJECT, 0), |reject| (reject.reason.as_str(), reject.at));

@@ -172,9 +172,11 @@ impl Refusal {
             Trouble::NoRoom => Self::new(Cause::BufferFull, "the buffer is full, because what it sends to takes too little"),
             Trouble::OverLimit { what, seconds } => whose::too_many(what, seconds),
             Trouble::Stopping => Self::new(Cause::Stopping, "the relay is being stopped"),
-            Trouble::LineTooLong => {
-                Self::new(Cause::LineTooLong, "a line or element is longer than this source takes").over(line_bytes_max)
-            }
+            Trouble::LineTooLong => Self::new(
+                Cause::LineTooLong,
+                "a line or element is longer than this source takes; long_lines = \"cut\" has it taken up to there",
+            )
+            .over(line_bytes_max),
             Trouble::NotStored => Self::new(Cause::NotStored, "the buffer cannot store anything"),
             Trouble::NotInTime => {
                 Self::new(Cause::NotInTime, "the events were not stored in time; they may be later, so send them again")

@@ -129,7 +129,7 @@ where
     /// Takes a bulk request.
     async fn bulk(&self, head: &Parts, incoming: Incoming) -> Response<Text> {
         let begun = Instant::now();
-        let bulk = elasticsearch::bulk(head, self.shared.plan.line_bytes_max);
+        let bulk = elasticsearch::bulk(head, self.shared.plan.line_bytes_max).passing(!self.shared.plan.refuses_long_lines);
         let wrap = |feed| Enveloped::new(bulk, feed);
         match self.events(head, incoming, None, Framing::Lines, wrap, Enveloped::fault).await {
             Ok((_, feed)) => {
@@ -177,7 +177,8 @@ where
         let preamble = named::preamble(head)?.or(preamble);
         let mut body = self.body(head, incoming)?;
         let request = Some(Asked { preamble: preamble.as_deref(), framing });
-        let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines: true, request };
+        let refuses_long_lines = self.shared.plan.refuses_long_lines;
+        let opening = Opening { peer: &self.peer, tenant: &tenant, visit: None, refuses_long_lines, request };
         let feed = wrap((self.shared.means.make_feed)(&opening));
         let mut intake = RequestIntake::new(&self.shared.means, tenant, feed, self.stop.clone());
         let taken = self.take(&mut body, &mut intake).await;

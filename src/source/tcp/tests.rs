@@ -52,7 +52,7 @@ impl Feed for Newlines {
 
     fn feed(&mut self, read: &[u8], _: &mut IntakePermit, out: &mut Vec<Batch>) -> Passed {
         let lines = read.iter().filter(|byte| **byte == b'\n').count();
-        let marks = (1..=lines as u32).map(|line| Mark { end: line * 3, id: EventId([0; 16]), time: 0 }).collect();
+        let marks = (1..=lines as u32).map(|line| Mark { end: line * 3, id: EventId([0; 16]), time: 0, origin: None }).collect();
         out.push(Batch {
             docs: Bytes::from("{}\n".repeat(lines)),
             marks,
@@ -60,6 +60,7 @@ impl Feed for Newlines {
             received: 0,
             is_rejects: false,
             tenant: None,
+            sink: None,
         });
         self.0.fetch_add(lines as u64, Ordering::Relaxed);
         Passed { lines: lines as u64, accepted: lines as u64, ..Passed::default() }
