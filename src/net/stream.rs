@@ -1,4 +1,4 @@
-//! One accepted connection, plain or in TLS, read and written the same way.
+//! One connection, accepted or made, plain or in TLS, read and written the same way.
 //!
 //! Beside what [`AsyncRead`] and [`AsyncWrite`] offer, it can be waited for without holding a buffer: a connection that is
 //! silent costs none. It shakes no hands and decides about no certificate.
@@ -10,11 +10,16 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 
+use rustix::net::RecvFlags;
+use rustix::net::recv;
+use rustls::ConnectionCommon;
+use rustls::SideData;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::Interest;
 use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
 /// A connection.
 #[derive(Debug)]
@@ -43,7 +48,12 @@ impl Secured {
             }
         }
         // Where there is nothing, it says so by an error of its own.
-        let whole = self.tls.get_mut().1.reader().read(read.initialize_unfilled()).unwrap_or(0);
+        let room = read.initialize_unfilled();
+        let whole = match &mut self.tls {
+            TlsStream::Server(tls) => tls.get_mut().1.reader().read(room),
+            TlsStream::Client(tls) => tls.get_mut().1.reader().read(room),
+        };
+        let whole = whole.unwrap_or(0);
         read.advance(whole);
         match self.broken.take_if(|_| whole == 0) {
             Some(error) => Poll::Ready(Err(error)),
@@ -73,10 +83,62 @@ impl Secured {
     }
 }
 
+/// What is called with nobody to wake.
+fn at_once<T>(polled: Poll<io::Result<T>>) -> io::Result<T> {
+    match polled {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+/// Reads a socket past what the runtime knows of it.
+struct Raw<'a>(&'a TcpStream);
+
+impl Read for Raw<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (_, bytes) = recv(self.0, buffer, RecvFlags::DONTWAIT)?;
+        Ok(bytes)
+    }
+}
+
+/// Reads like [`Read`], but calls it nothing when there is nothing now or a signal came.
+fn some(read: io::Result<usize>) -> io::Result<Option<usize>> {
+    match read {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Throws away what the other side says; `true` when it has said that it ends, and has.
+fn discard<S: SideData>(tcp: &TcpStream, session: &mut ConnectionCommon<S>, bytes_max: usize) -> io::Result<bool> {
+    let mut scratch = [0; 4096];
+    let mut discarded = 0;
+    while discarded < bytes_max {
+        if session.wants_read() {
+            let Some(read) = some(session.read_tls(&mut Raw(tcp)))? else { return Ok(false) };
+            discarded += read;
+            session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        }
+        loop {
+            match some(session.reader().read(&mut scratch))? {
+                // Only the kernel knows whether what it had not read made the end a break.
+                Some(0) => return Ok(some(Raw(tcp).read(&mut scratch))? == Some(0)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        if !session.wants_read() {
+            break;
+        }
+    }
+    Ok(false)
+}
+
 impl Stream {
     /// A connection after its handshake.
-    pub fn secured(tls: TlsStream<TcpStream>) -> Self {
-        Self::Tls(Box::new(Secured { tls, broken: None }))
+    pub fn secured(tls: impl Into<TlsStream<TcpStream>>) -> Self {
+        Self::Tls(Box::new(Secured { tls: tls.into(), broken: None }))
     }
 
     /// The connection below.
@@ -107,6 +169,89 @@ impl Stream {
         match self {
             Self::Plain(tcp) => tcp.try_read(buffer),
             Self::Tls(secured) => secured.try_read(buffer),
+        }
+    }
+
+    /// Throws away what the other side says, up to `bytes_max` bytes of it, as the kernel has it at this moment and not as the
+    /// runtime believes; `true` when the other side has ended its half in order: over TLS it has said so before.
+    ///
+    /// # Errors
+    /// Whatever breaks the connection; an end that TLS was not told of is one, too.
+    pub fn discard(&mut self, bytes_max: usize) -> io::Result<bool> {
+        match self {
+            Self::Plain(tcp) => {
+                let mut scratch = [0; 4096];
+                let mut discarded = 0;
+                while discarded < bytes_max {
+                    match some(Raw(tcp).read(&mut scratch))? {
+                        Some(0) => return Ok(true),
+                        Some(bytes) => discarded += bytes,
+                        None => break,
+                    }
+                }
+                Ok(false)
+            }
+            Self::Tls(secured) => match &mut secured.tls {
+                TlsStream::Client(tls) => {
+                    let (tcp, session) = tls.get_mut();
+                    discard(tcp, session, bytes_max)
+                }
+                TlsStream::Server(tls) => {
+                    let (tcp, session) = tls.get_mut();
+                    discard(tcp, session, bytes_max)
+                }
+            },
+        }
+    }
+
+    /// Lets the runtime know where the kernel has nothing to read, so that waiting for it waits.
+    pub fn settle_readiness(&self) {
+        let tcp = self.tcp();
+        let peek = || {
+            let mut byte = [0];
+            recv(tcp, &mut byte[..], RecvFlags::DONTWAIT | RecvFlags::PEEK).map_err(io::Error::from)
+        };
+        // What there is, or what is wrong, is for whoever reads.
+        let _ = tcp.try_io(Interest::READABLE, peek);
+    }
+
+    /// Writes what is taken at once.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when nothing is, and whatever breaks the connection.
+    pub fn try_write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Self::Plain(tcp) => tcp.try_write_vectored(slices),
+            Self::Tls(secured) => {
+                at_once(Pin::new(&mut secured.tls).poll_write_vectored(&mut Context::from_waker(Waker::noop()), slices))
+            }
+        }
+    }
+
+    /// Hands what TLS holds back to the kernel.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the kernel does not take all of it, and whatever breaks the connection.
+    pub fn try_flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Tls(secured) => at_once(Pin::new(&mut secured.tls).poll_flush(&mut Context::from_waker(Waker::noop()))),
+        }
+    }
+
+    /// Ends the relay's half; over TLS that is said before.
+    ///
+    /// # Errors
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) when the kernel does not take that now, and whatever breaks the connection.
+    pub fn try_shutdown(&mut self) -> io::Result<()> {
+        at_once(Pin::new(self).poll_shutdown(&mut Context::from_waker(Waker::noop())))
+    }
+
+    /// Whether there is something that was written and is held back by TLS.
+    pub fn is_holding_back(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(secured) => secured.tls.get_ref().1.wants_write(),
         }
     }
 }

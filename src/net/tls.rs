@@ -1,4 +1,5 @@
-//! The listening side of TLS: certificate, key and authorities as files say, made anew when they change.
+//! The listening side of TLS: certificate, key and authorities as files say, made anew when they change. The side that connects
+//! is in `outgoing`.
 //!
 //! It offers TLS 1.2 and 1.3 with what aws-lc-rs has and nothing is to be chosen about that; there is no early data. Files are
 //! read when somebody asks, never on a connection's way; when is not decided here.
@@ -6,15 +7,15 @@
 mod clients;
 mod error;
 mod files;
+mod fresh;
 mod handshake;
 mod material;
+mod outgoing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
@@ -27,9 +28,16 @@ use rustls::version::TLS13;
 use self::clients::AllowedNames;
 pub use self::error::TlsError;
 use self::files::Files;
+use self::fresh::Fresh;
 pub use self::handshake::Refusal;
 pub use self::handshake::Session;
 use self::material::Validity;
+pub use self::outgoing::ClientTls;
+pub use self::outgoing::ClientTlsPlan;
+pub use self::outgoing::HandshakeFailed;
+pub use self::outgoing::Unacceptable;
+pub use self::outgoing::is_server_name;
+pub use self::outgoing::unacceptable;
 
 /// The TLS of one listener, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +109,7 @@ pub enum Looked {
 pub struct ServerTls {
     plan: TlsPlan,
     speaks: Speaks,
-    current: ArcSwap<Loaded>,
-    seen: Mutex<Seen>,
+    fresh: Fresh<Files, Loaded>,
 }
 
 /// What files became.
@@ -112,19 +119,6 @@ struct Loaded {
     validity: Validity,
 }
 
-/// Contents of files, or in words why they cannot be read.
-type Contents = Result<Files, String>;
-
-/// What has been seen of the files.
-#[derive(Debug)]
-struct Seen {
-    in_use: Files,
-    /// What was no use at the last look.
-    unusable: Option<Contents>,
-    /// Whether that has been complained of.
-    is_said: bool,
-}
-
 impl ServerTls {
     /// Reads the files. Blocks as long as the disk does.
     ///
@@ -132,24 +126,23 @@ impl ServerTls {
     /// Which file is no use, why, and what to do.
     pub fn load(plan: &TlsPlan, speaks: Speaks) -> Result<Self, TlsError> {
         let files = Files::read(plan)?;
-        let current = ArcSwap::from_pointee(build(plan, speaks, &files)?);
-        let seen = Mutex::new(Seen { in_use: files, unusable: None, is_said: false });
-        Ok(Self { plan: plan.clone(), speaks, current, seen })
+        let loaded = build(plan, speaks, &files)?;
+        Ok(Self { plan: plan.clone(), speaks, fresh: Fresh::new(files, loaded) })
     }
 
     /// What new connections are offered.
     pub fn current(&self) -> Arc<ServerConfig> {
-        self.current.load().config.clone()
+        self.fresh.current().config.clone()
     }
 
     /// When the relay's certificate expires, in seconds since 1970.
     pub fn not_after(&self) -> i64 {
-        self.current.load().validity.not_after
+        self.fresh.current().validity.not_after
     }
 
     /// What whoever runs the relay should know of the certificate at this time, in seconds since 1970.
     pub fn warning(&self, now: i64) -> Option<String> {
-        let Validity { not_before, not_after } = self.current.load().validity;
+        let Validity { not_before, not_after } = self.fresh.current().validity;
         let path = self.plan.certificate.display();
         let at =
             |seconds| Timestamp::from_second(seconds).map_or_else(|_| "a time nobody can write".to_owned(), |at| at.to_string());
@@ -167,29 +160,7 @@ impl ServerTls {
     /// # Errors
     /// Why changed files are no use, once for each change; what was loaded before stays in use.
     pub fn reload(&self, asked: bool) -> Result<Looked, TlsError> {
-        let mut seen = self.seen.lock().expect("nobody panics while files are looked at");
-        let read = Files::read(&self.plan);
-        if read.as_ref().is_ok_and(|files| *files == seen.in_use) {
-            (seen.unusable, seen.is_said) = (None, false);
-            return Ok(Looked::Same);
-        }
-        let contents = read.as_ref().map(Files::clone).map_err(ToString::to_string);
-        let is_new = seen.unusable.as_ref() != Some(&contents);
-        if !is_new && seen.is_said && !asked {
-            return Ok(Looked::Same);
-        }
-        match read.and_then(|files| Ok((build(&self.plan, self.speaks, &files)?, files))) {
-            Ok((loaded, files)) => {
-                self.current.store(Arc::new(loaded));
-                *seen = Seen { in_use: files, unusable: None, is_said: false };
-                Ok(Looked::Loaded)
-            }
-            Err(error) => {
-                seen.unusable = Some(contents);
-                seen.is_said = asked || !is_new;
-                if seen.is_said { Err(error) } else { Ok(Looked::Same) }
-            }
-        }
+        self.fresh.look(asked, |_| Files::read(&self.plan), |files| build(&self.plan, self.speaks, files))
     }
 }
 
@@ -198,7 +169,7 @@ fn build(plan: &TlsPlan, speaks: Speaks, files: &Files) -> Result<Loaded, TlsErr
     let library = |error: rustls::Error| TlsError::Library(error.to_string());
     let chain = material::certificates(&plan.certificate, &files.certificate)?;
     let validity = material::validity(&plan.certificate, &chain)?;
-    let key = material::key(&plan.key, &files.key)?;
+    let key = material::key(&plan.key, &files.key.0)?;
     // Named here, because a second provider somewhere in the tree would make the library's own choice panic.
     let provider = Arc::new(aws_lc_rs::default_provider());
     provider
@@ -211,13 +182,8 @@ fn build(plan: &TlsPlan, speaks: Speaks, files: &Files) -> Result<Loaded, TlsErr
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch { certificate: plan.certificate.clone(), key: plan.key.clone() },
-        rustls::Error::InvalidCertificate(error) => {
-            TlsError::Certificate { path: plan.certificate.clone(), number: 1, what: error.to_string() }
-        }
-        error => library(error),
-    })?;
+    let config = builder.with_single_cert(chain, key);
+    let mut config = config.map_err(|error| material::unusable(error, &plan.certificate, &plan.key))?;
     // Nobody's session goes on without being looked at again: its certificate may no longer be allowed in.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -249,4 +215,4 @@ fn clients(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,4 @@
-//! Why a listener's TLS cannot be made from its files: which file, what is wrong with it, what to do.
+//! Why the TLS of a listener or a sink cannot be made from its files: which file, what is wrong with it, what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -102,6 +102,15 @@ pub enum TlsError {
         /// What the library said.
         what: String,
     },
+    /// The system trusts nobody, or does not say whom.
+    #[error(
+        "the system's certificate authorities cannot be found: {0}; install them (the package is called ca-certificates in most \
+         systems), or name a file of your own in ca"
+    )]
+    NoSystemAuthorities(String),
+    /// A peer cannot have this name.
+    #[error("{0:?} is neither a DNS name nor an IP address: no certificate can be for it")]
+    ServerName(String),
     /// The library does not want what it was given.
     #[error("TLS cannot be set up: {0}")]
     Library(String),

@@ -83,6 +83,17 @@ pub(super) fn validity(path: &Path, certificates: &[CertificateDer<'_>]) -> Resu
     Ok(Validity { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
 }
 
+/// What the library has against a certificate with its key, in words that name the files.
+pub(super) fn unusable(error: rustls::Error, certificate: &Path, key: &Path) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() },
+        rustls::Error::InvalidCertificate(error) => {
+            TlsError::Certificate { path: certificate.to_owned(), number: 1, what: error.to_string() }
+        }
+        error => TlsError::Library(error.to_string()),
+    }
+}
+
 fn not_pem(path: &Path, error: &pem::Error) -> TlsError {
     TlsError::Pem { path: path.to_owned(), what: error.to_string() }
 }

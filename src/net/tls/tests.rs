@@ -1,13 +1,60 @@
-//! Loading, and loading again.
+//! Loading, and loading again; and an authority for tests of whoever connects.
 
 use std::fs;
 use std::path::Path;
 
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::CertifiedIssuer;
 use rcgen::CertifiedKey;
+use rcgen::ExtendedKeyUsagePurpose;
+use rcgen::IsCa;
+use rcgen::KeyPair;
+use rcgen::date_time_ymd;
 use rcgen::generate_simple_self_signed;
 use tempfile::TempDir;
 
 use super::*;
+
+/// Signs certificates.
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("an authority"))
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for both sides and its key, in PEM.
+    pub(crate) fn issue(&self, name: &str, has_expired: bool) -> (String, String) {
+        let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        if has_expired {
+            params.not_after = date_time_ymd(2020, 1, 1);
+        }
+        let key = KeyPair::generate().expect("a key");
+        (params.signed_by(&key, &self.0).expect("a certificate").pem(), key.serialize_pem())
+    }
+
+    /// What answers with such a certificate and, where `asks`, lets in only who has one of this authority's.
+    pub(crate) fn server(&self, folder: &TempDir, name: &str, has_expired: bool, asks: bool) -> ServerTls {
+        let (certificate, key) = self.issue(name, has_expired);
+        let mut plan = plan(folder);
+        write(&plan.certificate, &certificate);
+        write(&plan.key, &key);
+        if asks {
+            let path = folder.path().join("clients.pem");
+            write(&path, &self.pem());
+            (plan.client_ca, plan.client_auth) = (Some(path), ClientAuth::Required);
+        }
+        ServerTls::load(&plan, Speaks::Lines).expect("good files")
+    }
+}
 
 fn plan(folder: &TempDir) -> TlsPlan {
     TlsPlan {
@@ -26,7 +73,7 @@ fn issue() -> (String, String) {
     (cert.pem(), signing_key.serialize_pem())
 }
 
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("it can be written");
 }
 
