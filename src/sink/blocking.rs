@@ -8,11 +8,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep_until;
 
 use crate::backoff::Backoff;
-use crate::buffer::Cursor;
 use crate::buffer::Entry;
 use crate::sink::SinkError;
 use crate::sink::SinkState;
 use crate::sink::Verdict;
+use crate::sink::supply::Supply;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
 
@@ -42,7 +42,7 @@ const BYTES_MAX: usize = 16 << 20;
 /// At that phase a write under way is left to its thread: it may still succeed, unacked.
 pub(super) async fn deliver<M: Medium>(
     mut medium: M,
-    mut cursor: Cursor,
+    cursor: &mut Supply,
     state: &SinkState,
     mut stop: StopWatch,
 ) -> Result<(), SinkError> {

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::net::tls::Unacceptable;
+use crate::net::tls::unacceptable;
+
 /// A sink's failure. It names the peer or path and keeps its cause.
 #[derive(Debug, Error)]
 pub enum SinkError {
@@ -34,6 +37,16 @@ pub enum SinkError {
         /// The limit.
         after: Duration,
     },
+    /// Nothing could be agreed on how to speak in secret, or not with whom.
+    #[error("no TLS with {peer}")]
+    Tls {
+        /// Host and address.
+        peer: String,
+        /// What somebody has to mend; `None` where it may be well the next time.
+        unacceptable: Option<Unacceptable>,
+        /// What the library or the kernel said.
+        source: io::Error,
+    },
     /// The connection broke.
     #[error("connection to {peer} broke")]
     Broken {
@@ -47,6 +60,40 @@ pub enum SinkError {
     PeerEnded {
         /// Host and address.
         peer: String,
+    },
+    /// No whole answer came in time.
+    #[error("{peer} has not answered within {after:?}")]
+    Late {
+        /// Host and address.
+        peer: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// There is nothing to sign requests with.
+    #[error("there are no credentials of AWS: {what}")]
+    Credentials {
+        /// Who was asked for them and why that gave none.
+        what: String,
+    },
+    /// What came is no answer to what was asked.
+    #[error("the answer of {peer} cannot be believed: {what}")]
+    Unreadable {
+        /// Host and address.
+        peer: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The destination says no, to a request or to one event of it.
+    #[error("{peer} answers {status}{}", because(.reason))]
+    Answered {
+        /// Host and address.
+        peer: String,
+        /// The status of the request or the event.
+        status: u16,
+        /// Why, in the destination's words without what may be content; may be empty.
+        reason: String,
+        /// Whether it is about one event.
+        is_item: bool,
     },
     /// Something about a file failed.
     #[error("cannot {doing} {}", path.display())]
@@ -72,16 +119,42 @@ pub enum SinkError {
     },
 }
 
-/// What to do about a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Words behind others, where there are some.
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+}
+
+/// What to do about a failure, from the least to the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// Try again after a backoff; nothing is lost.
     Retry,
+    /// The same, with less at once.
+    TooMuch,
+    /// Try again in two halves; what is refused by itself is a dead letter.
+    Split,
+    /// It is refused for good: a dead letter.
+    Refused,
+    /// Somebody has to mend something: alarm, and try now and then whether it is mended.
+    Pause,
     /// Nothing can be delivered by this sink any more: the relay stops.
     Fatal,
 }
 
 impl SinkError {
+    /// A handshake that came to nothing.
+    pub(super) fn tls(peer: &str, unacceptable: Option<Unacceptable>, source: io::Error) -> Self {
+        Self::Tls { peer: peer.to_owned(), unacceptable, source }
+    }
+
+    /// A connection that broke: over TLS that may be the peer's word on the relay's certificate, which comes after the handshake.
+    pub(super) fn broken(peer: &str, source: io::Error) -> Self {
+        match unacceptable(&source) {
+            None => Self::Broken { peer: peer.to_owned(), source },
+            unacceptable => Self::tls(peer, unacceptable, source),
+        }
+    }
+
     /// What to do about it.
     pub fn verdict(&self) -> Verdict {
         match self {
@@ -90,9 +163,34 @@ impl SinkError {
             | Self::ConnectTimeout { .. }
             | Self::Broken { .. }
             | Self::PeerEnded { .. }
+            | Self::Late { .. }
+            | Self::Credentials { .. }
+            | Self::Unreadable { .. }
             | Self::File { .. }
-            | Self::Stdout { .. } => Verdict::Retry,
+            | Self::Stdout { .. }
+            | Self::Tls { unacceptable: None, .. } => Verdict::Retry,
+            Self::Tls { unacceptable: Some(_), .. } => Verdict::Pause,
+            Self::Answered { status, is_item: true, .. } => match status {
+                400 => Verdict::Refused,
+                429 | 503 => Verdict::TooMuch,
+                401 | 403 | 404 => Verdict::Pause,
+                _ => Verdict::Retry,
+            },
+            Self::Answered { status, is_item: false, .. } => match status {
+                400 | 413 => Verdict::Split,
+                429 | 503 => Verdict::TooMuch,
+                300..=399 | 401 | 403 | 404 => Verdict::Pause,
+                _ => Verdict::Retry,
+            },
             Self::StdoutClosed { .. } => Verdict::Fatal,
+        }
+    }
+
+    /// The status it was answered with, where it was.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Answered { status, .. } => Some(*status),
+            _ => None,
         }
     }
 
@@ -102,9 +200,25 @@ impl SinkError {
             Self::Resolve { .. } => "check the host's spelling and the resolver",
             Self::Connect { .. } => "check that the destination listens there and that no firewall refuses it",
             Self::ConnectTimeout { .. } => "check the route and the firewalls between here and the destination",
+            Self::Tls { unacceptable: Some(what), .. } => what.remedy(),
+            Self::Tls { unacceptable: None, .. } => "see the destination's own log, and the firewalls between here and it",
             Self::Broken { .. } | Self::PeerEnded { .. } => {
                 "see the destination's own log; what it may have missed is sent again"
             }
+            Self::Late { .. } => "see whether the destination has too much to do; what it may have taken is sent again",
+            Self::Credentials { .. } => {
+                "give the machine or the task a role, see that the relay may ask for it, or give the sink keys"
+            }
+            Self::Unreadable { .. } => "check that the sink's hosts are what its type says, and no proxy answers for them",
+            Self::Answered { status, .. } => match status {
+                401 => "check the sink's credentials",
+                403 => "give the sink's user the right to write there",
+                404 => "create the index or its template, and check the path",
+                300..=399 => "name the host that it redirects to",
+                413 => "it is sent in smaller parts",
+                429 | 503 => "nothing, if it passes: it is sent again, with less at once",
+                _ => "see the destination's own log",
+            },
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on that file system",
                 io::ErrorKind::PermissionDenied => "give the relay's user the right to write there",

@@ -21,7 +21,6 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use crate::batch::Micros;
-use crate::buffer::Cursor;
 use crate::buffer::Entry;
 use crate::sink::FilePlan;
 use crate::sink::SinkError;
@@ -30,11 +29,12 @@ use crate::sink::blocking;
 use crate::sink::blocking::Medium;
 use crate::sink::place::Place;
 use crate::sink::place::SLICES;
+use crate::sink::supply::Supply;
 use crate::stop::StopWatch;
 use crate::time::format_millis;
 
 /// Appends to the plan's file; see [`run`](crate::sink::run).
-pub(super) async fn run(plan: FilePlan, cursor: Cursor, state: &SinkState, stop: StopWatch) -> Result<(), SinkError> {
+pub(super) async fn run(plan: FilePlan, cursor: &mut Supply, state: &SinkState, stop: StopWatch) -> Result<(), SinkError> {
     blocking::deliver(RotatedFile::new(plan), cursor, state, stop).await
 }
 

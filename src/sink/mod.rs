@@ -1,33 +1,67 @@
-//! Sinks: each takes a [`Cursor`] and hands what it reads to one destination until the buffer is closed and empty.
+//! Sinks: each takes a [`Cursor`](crate::buffer::Cursor) and hands what it reads to one destination until the buffer is closed and empty.
 //!
 //! A sink acks an entry when the destination has it, retries everything that may pass, and never drops one. It refuses
 //! to know where events came from, and never looks into a document.
 
 mod blocking;
 mod connect;
+mod dead_letters;
+mod dispatch;
+mod elasticsearch;
 mod error;
+mod fallback;
 mod file;
+mod http;
+mod http_post;
+mod ledger;
 mod logstash_tcp;
+mod lumberjack;
+mod pace;
+mod parcel;
 mod place;
 mod state;
 mod stdout;
+mod supply;
+mod way;
 
 use std::hash::BuildHasher;
 use std::hash::Hasher;
 use std::hash::RandomState;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
+pub use crate::sink::connect::DialPlan;
+pub use crate::sink::dead_letters::DeadLetters;
+pub use crate::sink::elasticsearch::ElasticsearchPlan;
+pub use crate::sink::elasticsearch::Flavour;
+pub use crate::sink::elasticsearch::Managed;
+pub use crate::sink::elasticsearch::Reply;
+pub use crate::sink::elasticsearch::Server;
+pub use crate::sink::elasticsearch::StrangeServer;
+pub use crate::sink::elasticsearch::Target;
+pub use crate::sink::elasticsearch::TargetError;
 pub use crate::sink::error::SinkError;
 pub use crate::sink::error::Verdict;
+pub use crate::sink::http::Auth;
+pub use crate::sink::http::AwsPlan;
+pub use crate::sink::http::AwsService;
+pub use crate::sink::http::AwsSource;
+pub use crate::sink::http::ContainerToken;
+pub use crate::sink::http::HttpHost;
+pub use crate::sink::http::HttpPlan;
+pub use crate::sink::http_post::BodyFormat;
+pub use crate::sink::http_post::HttpPostPlan;
+pub use crate::sink::lumberjack::LumberjackPlan;
+pub use crate::sink::pace::PacePlan;
 pub use crate::sink::state::Condition;
 pub use crate::sink::state::LastError;
 pub use crate::sink::state::SinkCounts;
 pub use crate::sink::state::SinkState;
+pub use crate::sink::way::Sink;
 
-use crate::buffer::Cursor;
-use crate::stop::StopWatch;
+use crate::select::SelectPlan;
+use crate::sink::way::Way;
 
 /// One sink as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +70,21 @@ pub struct SinkPlan {
     pub name: String,
     /// What it is.
     pub kind: SinkKind,
+    /// Where documents go while it is down.
+    pub fallback: Option<Box<FallbackPlan>>,
+    /// Which documents it gets, and its fallback in its stead; all of them where there is none.
+    pub when: Option<SelectPlan>,
+}
+
+/// Where documents go while a sink is down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FallbackPlan {
+    /// Its unique name.
+    pub name: String,
+    /// What it is.
+    pub kind: SinkKind,
+    /// How long the sink has to be down.
+    pub after: Duration,
 }
 
 /// What a sink delivers to.
@@ -47,6 +96,12 @@ pub enum SinkKind {
     File(FilePlan),
     /// A Logstash `tcp` input with the `json_lines` codec.
     LogstashTcp(LogstashTcpPlan),
+    /// A Logstash `beats` input, or any other server of Lumberjack version 2.
+    Lumberjack(LumberjackPlan),
+    /// Elasticsearch or OpenSearch, by `_bulk`.
+    Elasticsearch(Box<ElasticsearchPlan>),
+    /// Logstash's `http` input, or anything else that takes JSON over HTTP.
+    HttpPost(Box<HttpPostPlan>),
 }
 
 impl SinkKind {
@@ -56,6 +111,29 @@ impl SinkKind {
             Self::Stdout => "stdout",
             Self::File(_) => "file",
             Self::LogstashTcp(_) => "logstash_tcp",
+            Self::Lumberjack(_) => "lumberjack",
+            Self::Elasticsearch(_) => "elasticsearch",
+            Self::HttpPost(plan) if plan.is_logstash => "logstash_http",
+            Self::HttpPost(_) => "http",
+        }
+    }
+
+    /// How it comes to connections, where it makes any.
+    fn dial(&self) -> Option<&DialPlan> {
+        match self {
+            Self::Stdout | Self::File(_) => None,
+            Self::LogstashTcp(plan) => Some(&plan.dial),
+            Self::Lumberjack(plan) => Some(&plan.dial),
+            Self::Elasticsearch(plan) => Some(&plan.http.dial),
+            Self::HttpPost(plan) => Some(&plan.http.dial),
+        }
+    }
+
+    /// What it speaks over TLS, in the order of its preference; where there is nothing, nothing is agreed on.
+    fn alpn(&self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Stdout | Self::File(_) | Self::LogstashTcp(_) | Self::Lumberjack(_) => &[],
+            Self::Elasticsearch(_) | Self::HttpPost(_) => http::ALPN,
         }
     }
 }
@@ -78,32 +156,42 @@ pub struct FilePlan {
 pub struct LogstashTcpPlan {
     /// `HOST:PORT` each; one connection at a time, the next host on failure.
     pub hosts: Vec<String>,
-    /// Longest time to resolve a name, and to connect to each of its addresses.
-    pub connect_timeout: Duration,
-    /// How long a connection lives on after the peer's kernel has acknowledged an entry until that is released.
-    pub settle: Duration,
-    /// Bytes acknowledged behind an entry that release it sooner.
-    pub resend_bytes: u64,
-    /// How long the peer may acknowledge nothing or keep its window shut before the connection is given up.
-    pub user_timeout: Duration,
+    /// How connections come about.
+    pub dial: DialPlan,
+    /// When an entry counts as delivered.
+    pub release: Release,
 }
 
-/// Delivers until the buffer is closed and everything in it is acked, or until [`Phase::Stop`](crate::stop::Phase::Stop).
-///
-/// What is left then is in the buffer's figures. Dropping the future is the same as that phase.
-///
-/// # Errors
-/// When the sink cannot go on and the relay has to stop; everything that may pass is retried instead.
-pub async fn run(plan: SinkPlan, cursor: Cursor, state: Arc<SinkState>, stop: StopWatch) -> Result<(), SinkError> {
-    let done = match plan.kind {
-        SinkKind::Stdout => stdout::run(cursor, &state, stop).await,
-        SinkKind::File(plan) => file::run(plan, cursor, &state, stop).await,
-        SinkKind::LogstashTcp(plan) => logstash_tcp::run(plan, cursor, &state, stop).await,
-    };
-    if done.is_ok() {
-        state.ended();
-    }
-    done
+/// When an entry counts as delivered to a peer that acknowledges nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Some time or some bytes after the peer's kernel has it.
+    Socket {
+        /// How long a connection lives on after the peer's kernel has acknowledged an entry until that is released.
+        settle: Duration,
+        /// Bytes acknowledged behind an entry that release it sooner.
+        resend_bytes: u64,
+    },
+    /// When the peer has ended, in order, the connection it came on.
+    Rotate(RotatePlan),
+}
+
+/// What one connection carries before it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RotatePlan {
+    /// Bytes after which it takes no further entry; one that is larger gets a connection of its own.
+    pub bytes: u64,
+    /// The same in events.
+    pub events: u64,
+    /// How long after its first entry it is ended.
+    pub interval: Duration,
+    /// How long the peer may take nothing and not end, once it knows of the end; then all is sent again.
+    pub end_timeout: Duration,
+}
+
+/// The time on the runtime's clock, which a test may hold.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A number for the jitter of a backoff. Each new state of the standard hasher is keyed differently.
@@ -115,6 +203,7 @@ fn draw() -> u64 {
 mod tests {
     use std::future::Future;
     use std::ops::Range;
+    use std::sync::Arc;
 
     use bytes::Bytes;
     use tokio::task::JoinHandle;
@@ -126,19 +215,30 @@ mod tests {
     use crate::batch::Mark;
     use crate::batch::SourceId;
     use crate::buffer::Buffer;
+    use crate::buffer::Cursor;
     use crate::buffer::Entry;
     use crate::buffer::MemoryPlan;
     use crate::seq::Seq;
+    use crate::sink::supply::Supply;
     use crate::stop::Phase;
     use crate::stop::StopHandle;
+    use crate::stop::StopWatch;
     use crate::stop::stop;
 
     pub(super) const MOMENT: Duration = Duration::from_secs(30);
 
     pub(super) fn batch(text: &str) -> Batch {
         let ends = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at as u32 + 1);
-        let marks = ends.map(|end| Mark { end, id: EventId([0; 16]), time: 0 }).collect();
-        Batch { docs: Bytes::from(text.to_owned()), marks, source: SourceId(0), received: 0, is_rejects: false, tenant: None }
+        let marks = ends.map(|end| Mark { end, id: EventId([0; 16]), time: 0, origin: None }).collect();
+        Batch {
+            docs: Bytes::from(text.to_owned()),
+            marks,
+            source: SourceId(0),
+            received: 0,
+            is_rejects: false,
+            tenant: None,
+            sink: None,
+        }
     }
 
     pub(super) fn entry(seq: u64, text: &str) -> Entry {
@@ -169,17 +269,26 @@ mod tests {
         }
 
         /// Starts the next sink.
-        pub(super) fn start<F>(&mut self, run: impl FnOnce(Cursor, Arc<SinkState>, StopWatch) -> F) -> Sink
+        pub(super) fn start<F>(&mut self, run: impl FnOnce(Supply, Arc<SinkState>, StopWatch) -> F) -> Task
         where
             F: Future<Output = Result<(), SinkError>> + Send + 'static,
         {
             let state = Arc::new(SinkState::new("sink"));
             self.states.push(state.clone());
-            tokio::spawn(run(self.cursors.pop().expect("a sink for each cursor"), state, self.watch.clone()))
+            let supply = Supply::new(self.cursors.pop().expect("a sink for each cursor"), None, state.clone());
+            tokio::spawn(run(supply, state, self.watch.clone()))
         }
 
-        pub(super) fn start_plan(&mut self, kind: SinkKind) -> Sink {
-            self.start(|cursor, state, stop| run(SinkPlan { name: "sink".to_owned(), kind }, cursor, state, stop))
+        /// Starts the next sink as what is planned.
+        pub(super) fn start_plan(&mut self, kind: SinkKind) -> Task {
+            self.start_sink(SinkPlan { name: "sink".to_owned(), kind, fallback: None, when: None })
+        }
+
+        pub(super) fn start_sink(&mut self, plan: SinkPlan) -> Task {
+            let sink = Sink::load(plan).expect("good files");
+            self.states.push(sink.state().clone());
+            let cursor = self.cursors.pop().expect("a sink for each cursor");
+            tokio::spawn(sink.run(cursor, DeadLetters::default(), self.watch.clone()))
         }
 
         pub(super) fn text(&self, numbers: Range<usize>) -> String {
@@ -201,7 +310,7 @@ mod tests {
             self.stop.advance(Phase::Drain);
         }
 
-        pub(super) async fn ends(&self, sink: Sink) -> Result<(), SinkError> {
+        pub(super) async fn ends(&self, sink: Task) -> Result<(), SinkError> {
             timeout(MOMENT, sink).await.expect("the sink ends in time").expect("the sink does not panic")
         }
 
@@ -231,5 +340,5 @@ mod tests {
         }
     }
 
-    pub(super) type Sink = JoinHandle<Result<(), SinkError>>;
+    pub(super) type Task = JoinHandle<Result<(), SinkError>>;
 }

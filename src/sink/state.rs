@@ -2,6 +2,7 @@
 //!
 //! Written by the sink, once per write and not per event; read by metrics and the admin page.
 
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
@@ -12,6 +13,7 @@ use std::time::SystemTime;
 
 use crate::batch::Micros;
 use crate::sink::SinkError;
+use crate::sink::Verdict;
 
 /// How a sink is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,13 +27,18 @@ pub enum Condition {
     Stalled,
     /// The last attempt failed; the next one follows.
     Failed,
+    /// Somebody has to mend something first; it looks again and again whether that has happened.
+    Paused,
+    /// Nothing is to be done until the sink is down that it stands in for.
+    StandingBy,
     /// It delivers nothing any more: everything is delivered, or the relay stops.
     Ended,
 }
 
 impl Condition {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Connecting, Self::Delivering, Self::Stalled, Self::Failed, Self::Ended];
+    pub const ALL: [Self; 7] =
+        [Self::Connecting, Self::Delivering, Self::Stalled, Self::Failed, Self::Paused, Self::StandingBy, Self::Ended];
 
     /// Its name in metrics.
     pub const fn label(self) -> &'static str {
@@ -40,6 +47,8 @@ impl Condition {
             Self::Delivering => "delivering",
             Self::Stalled => "stalled",
             Self::Failed => "failed",
+            Self::Paused => "paused",
+            Self::StandingBy => "standing_by",
             Self::Ended => "ended",
         }
     }
@@ -67,18 +76,29 @@ pub struct SinkCounts {
     pub connections: u64,
     /// Attempts that failed and connections that broke.
     pub failures: u64,
+    /// Events the sink was not to have, counted once, when they were let go of.
+    pub events_skipped: u64,
+    /// Events the destination has refused for good, counted once, when they were let go of.
+    pub events_refused: u64,
+    /// Those of them that could not become dead letters, because none are kept.
+    pub events_dropped: u64,
 }
 
 /// A sink's face to metrics and the admin page.
 #[derive(Debug)]
 pub struct SinkState {
     name: String,
+    /// The state of the sink that stands in for it.
+    fallback: Option<Arc<SinkState>>,
     condition: AtomicU8,
     events_delivered: AtomicU64,
     events_retried: AtomicU64,
     bytes_written: AtomicU64,
     connections: AtomicU64,
     failures: AtomicU64,
+    events_skipped: AtomicU64,
+    events_refused: AtomicU64,
+    events_dropped: AtomicU64,
     /// Whether it has failed and not delivered since.
     failing: AtomicBool,
     last_error: Mutex<Option<LastError>>,
@@ -89,20 +109,34 @@ impl SinkState {
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
+            fallback: None,
             condition: AtomicU8::new(Condition::Connecting as u8),
             events_delivered: AtomicU64::new(0),
             events_retried: AtomicU64::new(0),
             bytes_written: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            events_skipped: AtomicU64::new(0),
+            events_refused: AtomicU64::new(0),
+            events_dropped: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             last_error: Mutex::new(None),
         }
     }
 
+    /// Adds the state of the sink that stands in for it.
+    pub fn with_fallback(self, fallback: Option<Arc<Self>>) -> Self {
+        Self { fallback, ..self }
+    }
+
     /// The sink's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The state of the sink that stands in for it while it is down.
+    pub fn fallback(&self) -> Option<&Arc<Self>> {
+        self.fallback.as_ref()
     }
 
     /// How it is now.
@@ -118,6 +152,9 @@ impl SinkState {
             bytes_written: self.bytes_written.load(Ordering::Relaxed),
             connections: self.connections.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
+            events_skipped: self.events_skipped.load(Ordering::Relaxed),
+            events_refused: self.events_refused.load(Ordering::Relaxed),
+            events_dropped: self.events_dropped.load(Ordering::Relaxed),
         }
     }
 
@@ -128,6 +165,18 @@ impl SinkState {
 
     pub(super) fn delivered(&self, events: u64) {
         self.events_delivered.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn skipped(&self, events: u64) {
+        self.events_skipped.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn refused(&self, events: u64) {
+        self.events_refused.fetch_add(events, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped(&self, events: u64) {
+        self.events_dropped.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(super) fn retried(&self, events: u64) {
@@ -163,7 +212,7 @@ impl SinkState {
 
     /// Notes a failure. Of several alike in a row only the first is worth a warning.
     pub(super) fn failed(&self, error: &SinkError) {
-        self.change(Condition::Failed);
+        self.change(if error.verdict() == Verdict::Pause { Condition::Paused } else { Condition::Failed });
         self.failures.fetch_add(1, Ordering::Relaxed);
         let (words, remedy) = (error.words(), error.remedy());
         let text = format!("{words}; {remedy}");
@@ -178,6 +227,20 @@ impl SinkState {
         }
     }
 
+    /// Notes that a part of the destination has failed while another one takes events; `again`: it had failed before and not
+    /// delivered since.
+    pub(super) fn failed_in_part(&self, error: &SinkError, again: bool) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        let (words, remedy) = (error.words(), error.remedy());
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(LastError { text: format!("{words}; {remedy}"), at: now() });
+        if again {
+            tracing::debug!(sink = self.name, error = words, remedy, "a host failed again, others take events");
+        } else {
+            tracing::warn!(sink = self.name, error = words, remedy, "a host failed, others take events");
+        }
+    }
+
     /// Notes a failure after which the sink does not go on.
     pub(super) fn gave_up(&self, error: &SinkError) {
         self.change(Condition::Failed);
@@ -186,6 +249,11 @@ impl SinkState {
         tracing::error!(sink = self.name, error = words, remedy, "sink cannot go on");
         let text = format!("{words}; {remedy}");
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastError { text, at: now() });
+    }
+
+    /// Notes that there is nothing for it to do until somebody else is down.
+    pub(super) fn standing_by(&self) {
+        self.change(Condition::StandingBy);
     }
 
     pub(super) fn ended(&self) {

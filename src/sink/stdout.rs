@@ -13,7 +13,6 @@ use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::poll;
 
-use crate::buffer::Cursor;
 use crate::buffer::Entry;
 use crate::sink::SinkError;
 use crate::sink::SinkState;
@@ -21,10 +20,11 @@ use crate::sink::blocking;
 use crate::sink::blocking::Medium;
 use crate::sink::place::Place;
 use crate::sink::place::SLICES;
+use crate::sink::supply::Supply;
 use crate::stop::StopWatch;
 
 /// Writes to standard output; see [`run`](crate::sink::run).
-pub(super) async fn run(cursor: Cursor, state: &SinkState, stop: StopWatch) -> Result<(), SinkError> {
+pub(super) async fn run(cursor: &mut Supply, state: &SinkState, stop: StopWatch) -> Result<(), SinkError> {
     // A descriptor of our own: the library's handle would look for newlines in what is written.
     let out = io::stdout().as_fd().try_clone_to_owned();
     let out = out.map_err(|source| SinkError::StdoutClosed { source }).inspect_err(|error| state.gave_up(error))?;
@@ -100,7 +100,8 @@ mod tests {
             all
         });
         let mut relay = Relay::new(1);
-        let sink = relay.start(|cursor, state, stop| async move { blocking::deliver(stdout, cursor, &state, stop).await });
+        let sink =
+            relay.start(|mut cursor, state, stop| async move { blocking::deliver(stdout, &mut cursor, &state, stop).await });
         relay.send(0..5_000).await;
         relay.drain();
         relay.ends(sink).await.expect("all is delivered");
@@ -113,7 +114,8 @@ mod tests {
         let (reader, stdout) = pipe();
         drop(reader);
         let mut relay = Relay::new(1);
-        let sink = relay.start(|cursor, state, stop| async move { blocking::deliver(stdout, cursor, &state, stop).await });
+        let sink =
+            relay.start(|mut cursor, state, stop| async move { blocking::deliver(stdout, &mut cursor, &state, stop).await });
         relay.send(0..3).await;
         let error = relay.ends(sink).await.expect_err("nobody reads");
         assert!(matches!(error, SinkError::StdoutClosed { .. }));

@@ -1,0 +1,374 @@
+//! The loop of a sink whose destination answers: parcels go out, several at once, and what becomes of each document is seen to.
+//!
+//! It knows no protocol; its [`Courier`] does. What may pass is sent again for ever, what is too large is sent in halves, what is
+//! refused for good goes to the dead letters, and an entry is acked when all of it has arrived or is there. It drops nothing.
+
+mod again;
+mod courier;
+mod hold;
+mod settle;
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep_until;
+
+pub(super) use crate::sink::dispatch::courier::Courier;
+pub(super) use crate::sink::dispatch::courier::Delivery;
+pub(super) use crate::sink::dispatch::courier::Failed;
+pub(super) use crate::sink::dispatch::courier::Fate;
+
+use crate::buffer::Entry;
+use crate::sink::SinkError;
+use crate::sink::SinkState;
+use crate::sink::Verdict;
+use crate::sink::dead_letters::DeadLetters;
+use crate::sink::dead_letters::Refusal;
+use crate::sink::dispatch::again::Again;
+use crate::sink::dispatch::courier::Flight;
+use crate::sink::dispatch::hold::Hold;
+use crate::sink::ledger::Ledger;
+use crate::sink::pace::Pace;
+use crate::sink::pace::PacePlan;
+use crate::sink::parcel::Bounds;
+use crate::sink::parcel::Parcel;
+use crate::sink::parcel::Run;
+use crate::sink::supply::Supply;
+use crate::stop::Phase;
+use crate::stop::StopWatch;
+
+/// Entries read from the buffer under one lock.
+const ENTRIES_MAX: usize = 256;
+
+/// While requests are under way, a parcel that is not full waits so long for more.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Bytes that what is sent again or refused keeps in memory before nothing new is read.
+const AGAIN_BYTES: usize = 64 << 20;
+
+/// Delivers until the buffer is closed and all of it is acked, or until [`Phase::Stop`].
+pub(super) async fn run<C: Courier>(
+    courier: C,
+    plan: PacePlan,
+    cursor: &mut Supply,
+    letters: DeadLetters,
+    state: Arc<SinkState>,
+    mut stop: StopWatch,
+) -> Result<(), SinkError> {
+    let mut dispatch = Dispatch {
+        courier: Arc::new(courier),
+        state,
+        cursor,
+        letters,
+        pace: Pace::new(plan),
+        ledger: Ledger::default(),
+        read: VecDeque::new(),
+        next: Parcel::default(),
+        since: None,
+        again: Again::default(),
+        flights: JoinSet::new(),
+        storing: JoinSet::new(),
+        storing_bytes: 0,
+        stranded: 0,
+        hold: Hold::default(),
+        greeted: false,
+        closed: false,
+    };
+    // Nothing is lost at the last phase: what is not settled stays unacked in the buffer.
+    tokio::select! {
+        biased;
+        () = stop.reached(Phase::Stop) => {}
+        () = dispatch.deliver() => {}
+    }
+    Ok(())
+}
+
+struct Dispatch<'a, C> {
+    courier: Arc<C>,
+    state: Arc<SinkState>,
+    cursor: &'a mut Supply,
+    letters: DeadLetters,
+    pace: Pace,
+    ledger: Ledger,
+    /// Read and not in a parcel yet.
+    read: VecDeque<Run>,
+    /// Being filled.
+    next: Parcel,
+    /// When that got its first document.
+    since: Option<Instant>,
+    /// To be sent again, each not before a moment.
+    again: Again,
+    flights: JoinSet<Flight>,
+    storing: JoinSet<(Parcel, bool)>,
+    /// Bytes that those keep in memory.
+    storing_bytes: usize,
+    /// Documents that can neither arrive nor become dead letters any more.
+    stranded: u64,
+    hold: Hold,
+    /// Whether the destination has been greeted since the last pause.
+    greeted: bool,
+    /// Nothing more is to be read.
+    closed: bool,
+}
+
+impl<C: Courier> Dispatch<'_, C> {
+    async fn deliver(&mut self) {
+        self.state.connecting();
+        loop {
+            self.launch();
+            if self.is_done() {
+                return;
+            }
+            let timer = self.timer();
+            let wants_more = self.wants_more();
+            tokio::select! {
+                biased;
+                Some(flight) = self.flights.join_next() => self.land(flight.expect("a courier does not panic")),
+                Some(stored) = self.storing.join_next() => self.stored(stored.expect("storing does not panic")),
+                more = self.cursor.more(wants_more), if !self.closed => if more { self.refill() } else { self.closed = true },
+                () = async { match timer { Some(at) => sleep_until(at.into()).await, None => pending().await } } => {}
+            }
+        }
+    }
+
+    /// Whether there is nothing left to do: all is acked, or stays in the buffer for the next start.
+    fn is_done(&self) -> bool {
+        if !self.closed || !self.flights.is_empty() || !self.storing.is_empty() {
+            return false;
+        }
+        self.ledger.events() == self.stranded || self.cursor.is_settled()
+    }
+
+    /// Whether a further document could be sent soon.
+    fn wants_more(&self) -> bool {
+        // Without a document at hand it goes on reading while it is held: there may be nothing but what is another sink's.
+        let is_held = self.hold.until().is_some() && self.has_documents();
+        !self.closed
+            && self.read.is_empty()
+            && self.again.held() + self.storing_bytes < AGAIN_BYTES
+            && !is_held
+            && !self.is_full()
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { bytes: self.pace.bytes(), each: self.courier.each(), events: self.courier.events_max() }
+    }
+
+    /// Whether the next parcel cannot take any more.
+    fn is_full(&self) -> bool {
+        let Bounds { bytes, each, events } = self.bounds();
+        self.next.bytes() + self.next.len() * each >= bytes || self.next.len() >= events || !self.read.is_empty()
+    }
+
+    /// When something is due that nothing else wakes it for.
+    fn timer(&self) -> Option<Instant> {
+        let now = super::now();
+        if let Some(hold) = self.hold.until().filter(|hold| *hold > now) {
+            return self.has_some().then_some(hold);
+        }
+        if !self.greeted || self.flights.len() >= self.pace.concurrency() {
+            return None;
+        }
+        let linger = self.since.map(|since| since + LINGER);
+        [self.again.next(), linger].into_iter().flatten().min()
+    }
+
+    fn has_some(&self) -> bool {
+        self.has_documents() || !self.greeted
+    }
+
+    fn has_documents(&self) -> bool {
+        !self.next.is_empty() || !self.read.is_empty() || !self.again.is_empty()
+    }
+
+    /// Reads what there is, about as much as a parcel takes.
+    fn refill(&mut self) {
+        let mut entries: Vec<Entry> = Vec::new();
+        self.cursor.read(ENTRIES_MAX, self.pace.bytes(), &mut entries);
+        for entry in entries {
+            let to = u32::try_from(entry.batch.len()).expect("a batch has fewer documents than bytes");
+            self.ledger.add(entry.seq, entry.batch.len());
+            self.read.push_back(Run { entry, from: 0, to });
+        }
+        self.pack();
+        self.ack();
+    }
+
+    /// Fills the next parcel from what was read.
+    fn pack(&mut self) {
+        let bounds = self.bounds();
+        while let Some(run) = self.read.pop_front() {
+            if let Some(rest) = self.next.fill(run, &bounds) {
+                self.read.push_front(rest);
+                break;
+            }
+        }
+        if self.since.is_none() && !self.next.is_empty() {
+            self.since = Some(super::now());
+        }
+    }
+
+    /// Sends what can be sent now.
+    fn launch(&mut self) {
+        let now = super::now();
+        if self.hold.is_on(now) || self.closed && self.cursor.is_settled() {
+            return;
+        }
+        if !self.greeted {
+            // One at a time until the destination is known to be there.
+            if self.flights.is_empty() {
+                self.hold.start(now);
+                let (courier, state) = (self.courier.clone(), self.state.clone());
+                self.flights.spawn(async move {
+                    let result = courier.greet(&state).await.map(|()| Delivery::default());
+                    Flight { parcel: Parcel::default(), sent: now, was_full: false, was_alone: false, result }
+                });
+            }
+            return;
+        }
+        while self.flights.len() < self.pace.concurrency() {
+            let Some(parcel) = self.due(now) else { return };
+            self.hold.start(now);
+            let was_full = self.flights.len() + 1 >= self.pace.concurrency();
+            let was_alone = was_full && self.flights.is_empty();
+            let (courier, state) = (self.courier.clone(), self.state.clone());
+            self.flights.spawn(async move {
+                let result = courier.deliver(&parcel, &state).await;
+                Flight { parcel, sent: now, was_full, was_alone, result }
+            });
+        }
+    }
+
+    /// The parcel to be sent now.
+    fn due(&mut self, now: Instant) -> Option<Parcel> {
+        let parcel = self.again.due(now, &self.bounds());
+        if parcel.is_some() {
+            return parcel;
+        }
+        let waited = self.since.is_some_and(|since| now.duration_since(since) >= LINGER);
+        let is_idle = self.flights.is_empty() || self.closed;
+        if self.next.is_empty() || !(self.is_full() || waited || is_idle) {
+            return None;
+        }
+        let parcel = std::mem::take(&mut self.next);
+        self.since = None;
+        self.pack();
+        Some(parcel)
+    }
+
+    /// Sees to what came back.
+    fn land(&mut self, flight: Flight) {
+        let Flight { parcel, sent, was_full, was_alone, result } = flight;
+        let now = super::now();
+        let is_greeting = parcel.is_empty();
+        match result {
+            Ok(_) if is_greeting => {
+                self.greeted = true;
+                // Where it was single documents that it refused, only their arrival shows that it does so no more.
+                if !self.has_some() {
+                    self.state.delivering(&self.courier.name());
+                }
+            }
+            Ok(delivery) => self.arrived(&parcel, delivery, sent, was_full, was_alone),
+            Err(Failed { error, retry_after }) => {
+                let mut is_heavy = false;
+                let verdict = error.verdict();
+                match verdict {
+                    Verdict::Split if parcel.len() > 1 => {
+                        self.pace.too_large(parcel.bytes());
+                        tracing::debug!(sink = self.state.name(), error = error.words(), "sending it in halves");
+                        self.state.retried(parcel.len() as u64);
+                        self.again.first_in_halves(parcel);
+                        return;
+                    }
+                    Verdict::Split => return self.refuse(parcel.clone(), vec![Refusal::of(&error); parcel.len()]),
+                    Verdict::TooMuch => {
+                        self.pace.too_much(sent, now);
+                        // Whoever says how long to wait means the time and not the size.
+                        let weighs = was_alone && retry_after.is_none() && self.courier.weighs(&error);
+                        is_heavy = weighs && self.pace.too_much_alone(parcel.bytes(), now);
+                    }
+                    _ => self.pace.outage(),
+                }
+                self.state.failed(&error);
+                if verdict == Verdict::Pause {
+                    self.greeted = false;
+                }
+                if !is_greeting {
+                    self.state.retried(parcel.len() as u64);
+                    if is_heavy { self.again.first_in_halves(parcel) } else { self.again.first(parcel) }
+                }
+                self.hold.fail(sent, now, retry_after, super::draw());
+            }
+        }
+    }
+
+    /// Some or all documents of a parcel have arrived.
+    fn arrived(&mut self, parcel: &Parcel, delivery: Delivery, sent: Instant, was_full: bool, was_alone: bool) {
+        let now = super::now();
+        self.hold.succeed();
+        self.state.written(parcel.bytes() as u64);
+        if delivery.others.is_empty() {
+            self.state.delivering(&self.courier.name());
+            self.pace.good(sent, now, was_full);
+            self.settle(parcel, false);
+            return;
+        }
+        let mut others = delivery.others.iter().map(|(position, _)| *position).peekable();
+        let good = parcel.pick((0..parcel.len()).filter(|position| others.next_if_eq(position).is_none()));
+        self.settle(&good, false);
+        let (mut again, mut refused, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+        let mut worst: Option<SinkError> = None;
+        for (position, fate) in delivery.others {
+            match fate {
+                Fate::Again(error) => {
+                    again.push(position);
+                    if worst.as_ref().is_none_or(|worst| worst.verdict() < error.verdict()) {
+                        worst = Some(error);
+                    }
+                }
+                Fate::Refused(refusal) => {
+                    refused.push(position);
+                    refusals.push(refusal);
+                }
+            }
+        }
+        if !refused.is_empty() {
+            self.refuse(parcel.pick(refused), refusals);
+        }
+        let Some(error) = worst else {
+            self.state.delivering(&self.courier.name());
+            self.pace.good(sent, now, was_full);
+            return;
+        };
+        let verdict = error.verdict();
+        let mut rest = parcel.pick(again);
+        if verdict == Verdict::TooMuch {
+            self.pace.too_much(sent, now);
+            if rest.len() < parcel.len() {
+                self.pace.took_some();
+            } else if was_alone && self.courier.weighs(&error) {
+                // It is sent again within the bounds that there are then.
+                self.pace.too_much_alone(parcel.bytes(), now);
+            }
+        }
+        self.state.failed(&error);
+        rest.tries = parcel.tries;
+        rest.tries.start(sent);
+        let next = rest.tries.fail(now, super::draw());
+        if verdict == Verdict::Pause {
+            self.pace.outage();
+            self.greeted = false;
+            self.hold.wait(next);
+        }
+        self.state.retried(rest.len() as u64);
+        self.again.last(Some(next), rest);
+    }
+}
+
+#[cfg(test)]
+mod tests;

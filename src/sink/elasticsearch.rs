@@ -1,0 +1,187 @@
+//! The sink for Elasticsearch and OpenSearch: `_bulk` requests, in which each document is created under its event's id.
+//!
+//! Delivered means that the server answered for the document: 200 or 201, or 409, because a document of that id is there already.
+//! An answer counts only if it is whole and names every id in its place. Documents go out as they lie in the buffer; index and id
+//! come from beside them and never from inside.
+
+mod flavour;
+mod index;
+mod manage;
+
+use bytes::BytesMut;
+use hyper::Method;
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+
+pub use crate::sink::elasticsearch::flavour::Flavour;
+pub use crate::sink::elasticsearch::flavour::Server;
+pub use crate::sink::elasticsearch::flavour::StrangeServer;
+pub use crate::sink::elasticsearch::index::Target;
+pub use crate::sink::elasticsearch::index::TargetError;
+pub use crate::sink::elasticsearch::manage::Managed;
+pub use crate::sink::elasticsearch::manage::Reply;
+
+use crate::sink::SinkError;
+use crate::sink::SinkState;
+use crate::sink::dead_letters::Refusal;
+use crate::sink::dispatch::Courier;
+use crate::sink::dispatch::Delivery;
+use crate::sink::dispatch::Failed;
+use crate::sink::dispatch::Fate;
+use crate::sink::elasticsearch::index::Actions;
+use crate::sink::http::Answer;
+use crate::sink::http::HttpClient;
+use crate::sink::http::HttpPlan;
+use crate::sink::http::Pieces;
+use crate::sink::http::Question;
+use crate::sink::http::pack;
+use crate::sink::pace::PacePlan;
+use crate::sink::parcel::Parcel;
+use crate::wire::bulk_answer;
+
+/// An Elasticsearch sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElasticsearchPlan {
+    /// How requests are made.
+    pub http: HttpPlan,
+    /// Which index documents are created in.
+    pub target: Target,
+    /// Whether requests are packed.
+    pub gzip: bool,
+    /// How large requests are and how many are under way.
+    pub pace: PacePlan,
+}
+
+/// Bytes of an answer for each document asked about, beside …
+const ANSWER_EACH: usize = 4096;
+
+/// … these.
+const ANSWER_BASE: usize = 1 << 20;
+
+/// What of the answer is wanted: less to write, to send and to read.
+const FILTER: &str = "filter_path=error,status,items.*._id,items.*.status,items.*.error,items.*.failure_store";
+
+/// Takes parcels to Elasticsearch.
+pub(super) struct Elasticsearch {
+    client: HttpClient,
+    target: Target,
+    gzip: bool,
+}
+
+impl Elasticsearch {
+    pub(super) fn new(plan: ElasticsearchPlan, client: HttpClient) -> Self {
+        Self { client, target: plan.target, gzip: plan.gzip }
+    }
+
+    /// The request's body.
+    async fn body(&self, parcel: &Parcel) -> Pieces {
+        let mut actions = Actions::new(&self.target);
+        let mut text = BytesMut::with_capacity(parcel.len() * self.target.each());
+        let mut ends = Vec::with_capacity(parcel.len());
+        for (_, mark, _) in parcel.documents() {
+            actions.write(mark, &mut text);
+            ends.push(text.len());
+        }
+        let text = text.freeze();
+        let mut pieces = Vec::with_capacity(2 * parcel.len());
+        let mut start = 0;
+        let mut ends = ends.into_iter();
+        for run in parcel.runs() {
+            let docs = &run.entry.batch.docs;
+            let mut document = run.range().start;
+            for mark in &run.entry.batch.marks[run.from as usize..run.to as usize] {
+                let end = ends.next().expect("one for each document");
+                pieces.push(text.slice(start..end));
+                pieces.push(docs.slice(document..mark.end as usize));
+                (start, document) = (end, mark.end as usize);
+            }
+        }
+        if self.gzip { pack(pieces).await } else { Pieces::new(pieces) }
+    }
+
+    fn read(parcel: &Parcel, answer: &Answer) -> Result<Delivery, SinkError> {
+        if answer.status != StatusCode::OK {
+            return Err(answer.refused(reason(&answer.body)));
+        }
+        let mut others = Vec::new();
+        let ids = parcel.documents().map(|(_, mark, _)| mark.id).collect::<Vec<_>>();
+        let read = bulk_answer::read(&answer.body, ids.into_iter(), |position, item| {
+            if matches!(item.status, 200 | 201 | 409) {
+                return;
+            }
+            let kind = item.error_type.as_deref().unwrap_or_default().to_owned();
+            let reason = bulk_answer::clean_reason(item.reason.as_deref().unwrap_or_default());
+            if item.status == 400 {
+                others.push((position, Fate::Refused(Refusal { status: item.status, kind, reason })));
+                return;
+            }
+            let reason = if kind.is_empty() { reason } else { format!("{kind}: {reason}") };
+            let error = SinkError::Answered { peer: answer.peer.clone(), status: item.status, reason, is_item: true };
+            others.push((position, Fate::Again(error)));
+        });
+        match read {
+            Ok(()) => Ok(Delivery { others }),
+            Err(what) => Err(SinkError::Unreadable { peer: answer.peer.clone(), what: what.to_string() }),
+        }
+    }
+}
+
+impl Courier for Elasticsearch {
+    /// Asks who it is: a server that is something else, or too old, would refuse every document for good.
+    async fn greet(&self, state: &SinkState) -> Result<(), Failed> {
+        let answer = self.client.ask(&manage::question(Method::GET, "/", Vec::new()), state).await?;
+        let (sink, peer) = (state.name(), &answer.peer);
+        match answer.status {
+            StatusCode::OK => match Server::read(&answer.body) {
+                Ok(server) => {
+                    tracing::debug!(sink, peer, %server, "found a server");
+                    Ok(())
+                }
+                Err(strange) if Server::may_do(&answer.body) => {
+                    tracing::debug!(sink, peer, %strange, "found a server that may understand bulk requests");
+                    Ok(())
+                }
+                Err(strange) => Err(SinkError::Unreadable { peer: peer.clone(), what: strange.to_string() }.into()),
+            },
+            // Whoever may write need not be allowed to ask, and not every service answers there.
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
+            _ => {
+                let error = answer.refused(reason(&answer.body));
+                Err(Failed { error, retry_after: answer.retry_after })
+            }
+        }
+    }
+
+    async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
+        let question = Question {
+            method: Method::POST,
+            target: format!("/_bulk?{FILTER}"),
+            content_type: Some(HeaderValue::from_static("application/x-ndjson")),
+            encoding: self.gzip.then(|| HeaderValue::from_static("gzip")),
+            body: self.body(parcel).await,
+            answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len(),
+            may_say_more: false,
+        };
+        let answer = self.client.ask(&question, state).await?;
+        Self::read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
+    }
+
+    fn each(&self) -> usize {
+        self.target.each()
+    }
+
+    /// A node counts the bytes of the documents that it works on, and refuses what would pass its limit, be it one request.
+    fn weighs(&self, error: &SinkError) -> bool {
+        matches!(error, SinkError::Answered { status: 429, .. })
+    }
+
+    fn name(&self) -> String {
+        self.client.name()
+    }
+}
+
+/// Why a server says no to a whole request, where it says why.
+fn reason(body: &[u8]) -> String {
+    let Some(error) = bulk_answer::error_reason(body) else { return String::new() };
+    [error.error_type, error.reason].into_iter().flatten().collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,300 @@
+//! The client's side of HTTP/1.1 for sinks: several hosts, connections kept, one answer with a bound for each request.
+//!
+//! It goes to the next host where one cannot be reached, and sends again only what a kept connection had lost before anything came
+//! back; all else is for whoever asked. Redirects are not followed. It never logs a body.
+
+mod answer;
+mod auth;
+mod pieces;
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use http_body_util::Full;
+use hyper::Method;
+use hyper::Request;
+use hyper::StatusCode;
+use hyper::client::conn::http1;
+use hyper::client::conn::http1::SendRequest;
+use hyper::header;
+use hyper::header::HeaderMap;
+use hyper::header::HeaderName;
+use hyper::header::HeaderValue;
+use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
+use tokio::time::timeout_at;
+use tokio_util::task::AbortOnDropHandle;
+
+pub(super) use crate::sink::http::answer::Answer;
+pub use crate::sink::http::auth::Auth;
+pub use crate::sink::http::auth::AwsPlan;
+pub use crate::sink::http::auth::AwsService;
+pub use crate::sink::http::auth::AwsSource;
+pub use crate::sink::http::auth::ContainerToken;
+pub(super) use crate::sink::http::pieces::Pieces;
+pub(super) use crate::sink::http::pieces::pack;
+
+use crate::backoff::Backoff;
+use crate::net::tls::ClientTls;
+use crate::net::tls::TlsError;
+use crate::sink::SinkError;
+use crate::sink::SinkState;
+use crate::sink::connect::DialPlan;
+use crate::sink::connect::Dialer;
+use crate::sink::http::answer::lost;
+use crate::sink::http::answer::read;
+use crate::sink::http::auth::Signer;
+use crate::sink::http::auth::conceal;
+
+/// How requests are made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpPlan {
+    /// Where to; at least one. All are used in turn, and those that cannot be reached or do not answer are left out for a while.
+    pub hosts: Vec<HttpHost>,
+    /// How connections come about.
+    pub dial: DialPlan,
+    /// From the moment a connection is there to the last byte of the answer.
+    pub request_timeout: Duration,
+    /// Who the relay says it is.
+    pub auth: Auth,
+    /// Further headers, each sent with every request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpHost {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// What comes before every path: empty, or a path without a slash at its end; where there are no others, a whole path with
+    /// its query.
+    pub prefix: String,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    /// Path and query, behind the host's prefix.
+    pub(super) target: String,
+    pub(super) content_type: Option<HeaderValue>,
+    /// `gzip`, or nothing.
+    pub(super) encoding: Option<HeaderValue>,
+    pub(super) body: Pieces,
+    /// Bytes of an answer's body that are kept.
+    pub(super) answer_max: usize,
+    /// Whether a good answer may have more than that, which is read and forgotten; otherwise it is none.
+    pub(super) may_say_more: bool,
+}
+
+impl HttpPlan {
+    /// Loads its TLS, where it has one. Blocks as long as the disk does.
+    ///
+    /// # Errors
+    /// Which file is no use, and why.
+    pub(super) fn load_tls(&self) -> Result<Option<Arc<ClientTls>>, TlsError> {
+        let tls = self.dial.tls.as_ref().map(|tls| ClientTls::load(tls, ALPN));
+        Ok(tls.transpose()?.map(Arc::new))
+    }
+}
+
+/// What is spoken over TLS.
+pub(super) const ALPN: &[&[u8]] = &[b"http/1.1"];
+
+/// A connection that waits for the next request after this long is not used again: load balancers close them after a minute.
+const IDLE_MAX: Duration = Duration::from_secs(50);
+
+/// How long a connection may take to be done with the request before, which it has an answer to.
+const READY_MAX: Duration = Duration::from_secs(1);
+
+/// The client's side of HTTP to one destination.
+#[derive(Debug)]
+pub(super) struct HttpClient {
+    plan: HttpPlan,
+    signer: Signer,
+    dialer: Dialer,
+    hosts: Vec<Host>,
+    turn: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Host {
+    plan: HttpHost,
+    idle: Mutex<Vec<Connection>>,
+    /// Not before then, where it could not be reached or did not answer.
+    down: Mutex<(Backoff, Option<Instant>)>,
+}
+
+/// An open connection and the task that drives it.
+#[derive(Debug)]
+struct Connection {
+    sender: SendRequest<Full<Pieces>>,
+    peer: String,
+    used: Instant,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl HttpClient {
+    /// A client without connections.
+    pub(super) fn new(plan: HttpPlan, dialer: Dialer) -> Self {
+        assert!(!plan.hosts.is_empty(), "a plan names at least one host");
+        let host = |plan: &HttpHost| Host { plan: plan.clone(), idle: Mutex::default(), down: Mutex::default() };
+        let hosts = plan.hosts.iter().map(host).collect();
+        let signer = Signer::new(&plan.auth);
+        Self { plan, signer, dialer, hosts, turn: AtomicUsize::new(0) }
+    }
+
+    /// The hosts, for the log.
+    pub(super) fn name(&self) -> String {
+        self.plan.hosts.iter().map(|host| host.address.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Asks one host after the other until one can be reached, and gives its answer, whatever that says.
+    ///
+    /// Abandoning it closes the connection.
+    pub(super) async fn ask(&self, question: &Question, state: &SinkState) -> Result<Answer, SinkError> {
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let order = (0..self.hosts.len()).map(|step| &self.hosts[(first + step) % self.hosts.len()]);
+        // Those that are down are asked all the same where all are.
+        let (up, down): (Vec<_>, Vec<_>) = order.partition(|host| host.is_up(now));
+        let mut last = None;
+        for host in up.into_iter().chain(down) {
+            let said = self.signer.secret();
+            let mut asked = self.ask_host(host, question, state).await;
+            let is_stranger = matches!(&asked, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED);
+            if is_stranger && self.signer.renew(said.as_ref(), state.name()).await {
+                asked = self.ask_host(host, question, state).await;
+            }
+            match asked {
+                Ok(answer) => {
+                    // These say that it cannot at the moment, and another one may.
+                    host.note(!matches!(answer.status.as_u16(), 502..=504));
+                    return Ok(answer);
+                }
+                Err((error, reached)) => {
+                    host.note(false);
+                    if reached {
+                        return Err(error);
+                    }
+                    if let Some(before) = last.replace(error) {
+                        tracing::debug!(error = before.words(), "tried the next host");
+                    }
+                }
+            }
+        }
+        Err(last.expect("there is at least one host"))
+    }
+
+    /// Asks one host; an error says whether it could be reached.
+    async fn ask_host(&self, host: &Host, question: &Question, state: &SinkState) -> Result<Answer, (SinkError, bool)> {
+        while let Some(mut connection) = host.take() {
+            // One whose peer has answered before it had read all never is.
+            let Ok(Ok(())) = timeout(READY_MAX, connection.sender.ready()).await else { continue };
+            match self.exchange(host, connection, question).await {
+                // It was closed before it knew of the request, or on its way: ids make it safe to send that again.
+                Err(Lost { error: SinkError::Broken { .. } | SinkError::PeerEnded { .. }, answered: false }) => break,
+                Err(lost) => return Err((lost.error, true)),
+                Ok(answer) => return Ok(answer),
+            }
+        }
+        let connection = self.connect(host).await.map_err(|error| (error, false))?;
+        state.connected();
+        self.exchange(host, connection, question).await.map_err(|lost| (lost.error, true))
+    }
+
+    async fn connect(&self, host: &Host) -> Result<Connection, SinkError> {
+        let (stream, peer) = self.dialer.connect(&host.plan.address).await?;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|error| lost(&peer, &error))?;
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move {
+            // What goes wrong is told to whoever waits for an answer.
+            let _ = connection.await;
+        }));
+        Ok(Connection { sender, peer, used: Instant::now(), _driver: driver })
+    }
+
+    async fn exchange(&self, host: &Host, mut connection: Connection, question: &Question) -> Result<Answer, Lost> {
+        let peer = connection.peer.clone();
+        let deadline = Instant::now() + self.plan.request_timeout;
+        let late = || SinkError::Late { peer: peer.clone(), after: self.plan.request_timeout };
+        let request = self.request(host, question).await.map_err(|error| Lost { error, answered: true })?;
+        let secrets: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
+        let response = timeout_at(deadline.into(), connection.sender.send_request(request)).await;
+        let response = response.map_err(|_| Lost { error: late(), answered: false })?;
+        let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
+        let answer = read(response, question, deadline, &peer).await;
+        let (mut answer, reusable) = answer.map_err(|error| Lost { error: error.unwrap_or_else(late), answered: true })?;
+        if !answer.status.is_success() {
+            answer.body = conceal(answer.body, &secrets);
+        }
+        if reusable {
+            connection.used = Instant::now();
+            host.give(connection);
+        }
+        Ok(answer)
+    }
+
+    async fn request(&self, host: &Host, question: &Question) -> Result<Request<Full<Pieces>>, SinkError> {
+        let target = match (&*host.plan.prefix, &*question.target) {
+            ("", "") => "/".to_owned(),
+            (prefix, target) => format!("{prefix}{target}"),
+        };
+        let mut headers = HeaderMap::new();
+        let authority = HeaderValue::from_str(&host.plan.address).expect("the configuration has only hosts that may stand there");
+        headers.insert(header::HOST, authority);
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("elbow/", env!("CARGO_PKG_VERSION"))));
+        let content = [(header::CONTENT_TYPE, &question.content_type), (header::CONTENT_ENCODING, &question.encoding)];
+        for (name, value) in content {
+            headers.extend(value.clone().map(|value| (name, value)));
+        }
+        headers.extend(self.plan.headers.iter().cloned());
+        self.signer.sign(&mut headers, &question.method, &target, &question.body).await?;
+        let mut request = Request::new(Full::new(question.body.clone()));
+        *request.method_mut() = question.method.clone();
+        *request.uri_mut() = target.parse().expect("targets are built of what may stand in one");
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+/// A request without an answer, and whether anything of one had come.
+struct Lost {
+    error: SinkError,
+    answered: bool,
+}
+
+impl Host {
+    fn is_up(&self, now: Instant) -> bool {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).1.is_none_or(|until| until <= now)
+    }
+
+    fn note(&self, reached: bool) {
+        let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        if reached {
+            *down = Default::default();
+        } else {
+            let now = Instant::now();
+            down.0.start(now);
+            down.1 = Some(down.0.fail(now, super::draw()));
+        }
+    }
+
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|connection| connection.used.elapsed() < IDLE_MAX && !connection.sender.is_closed());
+        idle.pop()
+    }
+
+    fn give(&self, connection: Connection) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests;

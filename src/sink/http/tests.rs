@@ -1,0 +1,391 @@
+//! The client against a peer that does exactly what is written.
+
+use std::sync::Arc;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+
+use super::*;
+use crate::secret::Secret;
+use crate::sink::Verdict;
+
+/// What a peer does on a connection, one after the other.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Reads a request and says this.
+    Says(&'static str),
+    /// Says this as soon as a request's head is there, and reads no more.
+    SaysEarly(&'static str),
+    /// Reads a request and says nothing, for ever.
+    IsSilent,
+    /// Reads a request and closes.
+    HangsUp,
+    /// Closes.
+    Closes,
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// A peer and what it was sent: on which connection, and the request.
+struct Peer {
+    address: String,
+    requests: Arc<Mutex<Vec<(usize, String)>>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Peer {
+    /// One that takes these connections, each of which does its turns and then stays open.
+    async fn new(connections: &[&[Turn]]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let requests = Arc::new(Mutex::default());
+        let turns: Vec<Vec<Turn>> = connections.iter().map(|turns| turns.to_vec()).collect();
+        let kept = Arc::clone(&requests);
+        let task = tokio::spawn(async move {
+            let mut serving = tokio::task::JoinSet::new();
+            for (number, turns) in turns.into_iter().enumerate() {
+                let (stream, _) = listener.accept().await.unwrap();
+                serving.spawn(serve(stream, number, turns, Arc::clone(&kept)));
+            }
+            drop(listener);
+            while serving.join_next().await.is_some() {}
+        });
+        Self { address, requests, _task: AbortOnDropHandle::new(task) }
+    }
+
+    fn requests(&self) -> Vec<(usize, String)> {
+        self.requests.lock().unwrap().clone()
+    }
+
+    /// The connections that requests came on.
+    fn used(&self) -> Vec<usize> {
+        self.requests().iter().map(|(connection, _)| *connection).collect()
+    }
+}
+
+async fn serve(mut stream: TcpStream, number: usize, turns: Vec<Turn>, requests: Arc<Mutex<Vec<(usize, String)>>>) {
+    for turn in turns {
+        if matches!(turn, Turn::Closes) {
+            return;
+        }
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let Ok(byte) = stream.read_u8().await else { return };
+            head.push(byte);
+        }
+        let mut text = String::from_utf8(head).unwrap();
+        let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+        if let Turn::SaysEarly(answer) = turn {
+            requests.lock().unwrap().push((number, text));
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            continue;
+        }
+        stream.read_exact(&mut body).await.unwrap();
+        text.push_str(&String::from_utf8(body).unwrap());
+        requests.lock().unwrap().push((number, text));
+        match turn {
+            Turn::Says(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+            Turn::HangsUp => return,
+            _ => std::future::pending().await,
+        }
+    }
+    // It is the other side that ends it.
+    let _ = stream.read(&mut [0]).await;
+}
+
+fn client(hosts: &[&Peer]) -> HttpClient {
+    changed_client(hosts, |_| {})
+}
+
+fn changed_client(hosts: &[&Peer], change: impl FnOnce(&mut HttpPlan)) -> HttpClient {
+    let hosts = hosts.iter().map(|peer| HttpHost { address: peer.address.clone(), prefix: String::new() }).collect();
+    let dial = DialPlan { connect_timeout: Duration::from_secs(5), user_timeout: Duration::from_secs(30), tls: None };
+    let request_timeout = Duration::from_secs(20);
+    let mut plan = HttpPlan { hosts, dial, request_timeout, auth: Auth::None, headers: Vec::new() };
+    change(&mut plan);
+    let dialer = Dialer::new(&plan.dial, None);
+    HttpClient::new(plan, dialer)
+}
+
+fn question(body: impl Into<Vec<u8>>) -> Question {
+    Question {
+        method: Method::POST,
+        target: "/in".to_owned(),
+        content_type: None,
+        encoding: None,
+        body: Pieces::from(body.into()),
+        answer_max: 10,
+        may_say_more: false,
+    }
+}
+
+/// The status of the answer to one question.
+async fn ask(client: &HttpClient, state: &SinkState) -> Result<u16, SinkError> {
+    client.ask(&question("x"), state).await.map(|answer| answer.status.as_u16())
+}
+
+fn state() -> SinkState {
+    SinkState::new("sink")
+}
+
+/// Until what the peer did has come.
+async fn moment() {
+    sleep(Duration::from_millis(50)).await;
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_request() {
+    let peer = Peer::new(&[&[
+        Turn::Says(OK),
+        Turn::Says(OK),
+        Turn::Says("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"),
+        Turn::Says(OK),
+    ]])
+    .await;
+    let (client, state) = (client(&[&peer]), state());
+    for want in [200, 200, 503, 200] {
+        assert_eq!(ask(&client, &state).await.unwrap(), want);
+    }
+    assert_eq!(peer.used(), [0, 0, 0, 0]);
+    assert_eq!(state.counts().connections, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_peer_is_to_close_is_not_used_again() {
+    let closing = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let old = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let peer = Peer::new(&[&[Turn::Says(closing)], &[Turn::Says(old)], &[Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    for _ in 0..3 {
+        assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    }
+    assert_eq!(peer.used(), [0, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_meanwhile_is_no_failure() {
+    let peer = Peer::new(&[&[Turn::Says(OK), Turn::Closes], &[Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    moment().await;
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    assert_eq!(peer.used(), [0, 1]);
+}
+
+#[tokio::test]
+async fn a_request_that_crosses_the_end_of_a_kept_connection_is_sent_again_at_once() {
+    let peer = Peer::new(&[&[Turn::Says(OK), Turn::HangsUp], &[Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    assert_eq!(peer.used(), [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_is_lost_is_a_failure() {
+    let peer = Peer::new(&[&[Turn::HangsUp]]).await;
+    let error = ask(&client(&[&peer]), &state()).await.unwrap_err();
+    assert!(matches!(error, SinkError::PeerEnded { .. }), "{error:?}");
+    assert_eq!(error.verdict(), Verdict::Retry);
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_reached_is_passed_over() {
+    let (dead, alive) = (Peer::new(&[]).await, Peer::new(&[&[Turn::Says(OK), Turn::Says(OK), Turn::Says(OK)]]).await);
+    moment().await;
+    let (client, state) = (client(&[&dead, &alive]), state());
+    for _ in 0..3 {
+        assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    }
+    assert_eq!(peer_count(&alive), 3);
+}
+
+fn peer_count(peer: &Peer) -> usize {
+    peer.requests().len()
+}
+
+#[tokio::test]
+async fn where_no_host_can_be_reached_the_last_failure_is_told() {
+    let (first, second) = (Peer::new(&[]).await, Peer::new(&[]).await);
+    moment().await;
+    let error = ask(&client(&[&first, &second]), &state()).await.unwrap_err();
+    let SinkError::Connect { peer, .. } = error else { panic!("{error:?}") };
+    assert_eq!(peer, second.address);
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_up_or_cannot_is_left_out_for_a_while() {
+    let busy = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
+    for turn in [Turn::HangsUp, Turn::Says(busy)] {
+        let (bad, good) = (Peer::new(&[&[turn]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
+        let (client, state) = (client(&[&bad, &good]), state());
+        assert!(!matches!(ask(&client, &state).await, Ok(200)));
+        for _ in 0..4 {
+            assert_eq!(ask(&client, &state).await.unwrap(), 200);
+        }
+        assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4));
+    }
+}
+
+#[track_caller]
+fn is_unreadable(result: Result<u16, SinkError>) {
+    assert!(matches!(result, Err(SinkError::Unreadable { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_none_unless_it_may_say_more() {
+    let large = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n12345678901";
+    let peer = Peer::new(&[&[Turn::Says(large)], &[Turn::Says(large), Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    is_unreadable(ask(&client, &state).await);
+    let answer = client.ask(&Question { may_say_more: true, ..question("x") }, &state).await.unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"1234567890"[..]));
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    assert_eq!(peer.used(), [0, 1, 1], "all of it was read");
+}
+
+#[tokio::test]
+async fn a_good_answer_counts_only_if_it_is_whole() {
+    let cut = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+    ];
+    for answer in cut {
+        let peer = Peer::new(&[&[Turn::Says(answer), Turn::Closes]]).await;
+        let error = ask(&client(&[&peer]), &state()).await.unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Retry, "{answer}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_counts_although_its_reason_is_cut_late_or_too_long() {
+    let refusals = [
+        (Turn::Says("HTTP/1.1 413 No\r\nContent-Length: 9\r\n\r\nto"), true),
+        (Turn::Says("HTTP/1.1 413 No\r\nContent-Length: 9\r\n\r\nto"), false),
+        (Turn::Says("HTTP/1.1 413 No\r\nContent-Length: 99\r\n\r\n12345678901"), false),
+    ];
+    for (turn, closes) in refusals {
+        let turns: &[Turn] = if closes { &[turn, Turn::Closes] } else { &[turn] };
+        let peer = Peer::new(&[turns, &[Turn::Says(OK)]]).await;
+        let client = changed_client(&[&peer], |plan| plan.request_timeout = Duration::from_millis(300));
+        let state = state();
+        assert_eq!(ask(&client, &state).await.unwrap(), 413);
+        assert_eq!(ask(&client, &state).await.unwrap(), 200);
+        assert_eq!(peer.used(), [0, 1], "a connection with something unread is not used again");
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_no_answer() {
+    for garbage in ["hello\r\n\r\n", "HTTP/1.1 9999 x\r\n\r\n", "HTTP/2 200 OK\r\n\r\n"] {
+        let peer = Peer::new(&[&[Turn::Says(garbage)]]).await;
+        is_unreadable(ask(&client(&[&peer]), &state()).await);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_has_to_come_in_time() {
+    for turn in [Turn::IsSilent, Turn::Says("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok")] {
+        let peer = Peer::new(&[&[turn]]).await;
+        let client = changed_client(&[&peer], |plan| plan.request_timeout = Duration::from_millis(300));
+        let begun = Instant::now();
+        let error = ask(&client, &state()).await.unwrap_err();
+        assert!(matches!(error, SinkError::Late { .. }), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert_eq!(peer_count(&peer), 1, "what is late is for the caller to send again");
+    }
+}
+
+/// More than kernels hold between them.
+const LARGE: usize = 32 << 20;
+
+#[tokio::test]
+async fn a_refusal_that_comes_before_the_body_was_read_is_heard() {
+    let refusal = "HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 10\r\n\r\n1234567890";
+    for _ in 0..10 {
+        let peer = Peer::new(&[&[Turn::SaysEarly(refusal), Turn::Closes]]).await;
+        let answer = client(&[&peer]).ask(&question(vec![b'x'; LARGE]), &state()).await;
+        assert_eq!(answer.map(|answer| answer.status.as_u16()).unwrap(), 413);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_whose_peer_answered_early_and_reads_no_more_holds_nobody_up() {
+    let peer = Peer::new(&[&[Turn::SaysEarly(OK), Turn::IsSilent], &[Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    let answer = client.ask(&question(vec![b'x'; LARGE]), &state).await.unwrap();
+    assert_eq!(answer.status.as_u16(), 200);
+    let next = timeout(Duration::from_secs(10), ask(&client, &state)).await;
+    assert_eq!(next.expect("it does not wait for the first body").unwrap(), 200);
+}
+
+#[tokio::test]
+async fn interim_answers_are_not_the_answer_and_none_is_asked_for() {
+    let interim = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+    let peer = Peer::new(&[&[Turn::Says(interim), Turn::Says(OK)]]).await;
+    let (client, state) = (client(&[&peer]), state());
+    assert_eq!(ask(&client, &state).await.unwrap(), 204);
+    assert_eq!(ask(&client, &state).await.unwrap(), 200);
+    assert_eq!(peer.used(), [0, 0]);
+    assert!(!peer.requests()[0].1.contains("expect:"), "{:?}", peer.requests());
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let peer =
+        Peer::new(&[&[Turn::Says("HTTP/1.1 307 Elsewhere\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")]]).await;
+    let answer = client(&[&peer]).ask(&question("x"), &state()).await.unwrap();
+    assert_eq!(answer.refused(String::new()).verdict(), Verdict::Pause);
+}
+
+#[tokio::test]
+async fn a_request_says_where_to_who_and_what_else_it_is_told() {
+    let peer = Peer::new(&[&[Turn::Says(OK), Turn::Says(OK)]]).await;
+    let client = changed_client(&[&peer], |plan| {
+        plan.hosts[0].prefix = "/behind".to_owned();
+        plan.auth = Auth::Basic { user: "Aladdin".to_owned(), password: Secret::new("open sesame") };
+        plan.headers = vec![(HeaderName::from_static("x-team"), HeaderValue::from_static("web"))];
+    });
+    assert_eq!(ask(&client, &state()).await.unwrap(), 200);
+    let request = peer.requests()[0].1.clone();
+    for line in [
+        "POST /behind/in HTTP/1.1\r\n",
+        &format!("\r\nhost: {}\r\n", peer.address),
+        "\r\nauthorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n",
+        "\r\nx-team: web\r\n",
+        "\r\ncontent-length: 1\r\n",
+        "\r\n\r\nx",
+    ] {
+        assert!(request.contains(line), "{line:?} in {request:?}");
+    }
+    assert!(!format!("{client:?}").contains("sesame"), "{client:?}");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_taken_no_more_is_read_again() {
+    const NO: &str = "HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    let peer =
+        Peer::new(&[&[Turn::Says(OK), Turn::Says(NO), Turn::Says(OK), Turn::Says(NO), Turn::Says(NO), Turn::Says(OK)]]).await;
+    let client = changed_client(&[&peer], |plan| plan.auth = Auth::Bearer(Secret::of_file(&file, "first\n")));
+    std::fs::write(&file, "second\n").unwrap();
+    // As long as it is taken, nobody looks.
+    assert_eq!(ask(&client, &state()).await.unwrap(), 200);
+    assert_eq!(ask(&client, &state()).await.unwrap(), 200);
+    // The same one, none and one that is no good are no reason to ask again.
+    assert_eq!(ask(&client, &state()).await.unwrap(), 401);
+    std::fs::write(&file, "\n").unwrap();
+    assert_eq!(ask(&client, &state()).await.unwrap(), 401);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(ask(&client, &state()).await.unwrap(), 200);
+    let requests = peer.requests();
+    let said = requests.iter().map(|(_, request)| request.split("Bearer ").nth(1).unwrap());
+    let said: Vec<&str> = said.map(|rest| rest.split('\r').next().unwrap()).collect();
+    assert_eq!(said, ["first", "first", "second", "second", "second", "second"]);
+}

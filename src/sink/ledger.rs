@@ -1,0 +1,116 @@
+//! Which entries a sink has read and how many documents of each are still on their way: what may be acked when answers come
+//! in any order.
+//!
+//! It counts and does not know what became of a document.
+
+use std::collections::VecDeque;
+
+use crate::seq::Seq;
+use crate::sink::parcel::Parcel;
+
+/// Entries read and not acked, in order.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    open: VecDeque<Open>,
+    /// Documents of them that are not settled.
+    events: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    seq: Seq,
+    /// Documents that are not settled.
+    left: usize,
+    /// Documents that the destination has refused.
+    refused: u64,
+}
+
+/// Entries that are done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Done {
+    /// The last of them.
+    pub(super) through: Seq,
+    /// Documents of them that the destination has refused.
+    pub(super) refused: u64,
+}
+
+impl Ledger {
+    /// Notes an entry that was read.
+    pub(super) fn add(&mut self, seq: Seq, documents: usize) {
+        self.open.push_back(Open { seq, left: documents, refused: 0 });
+        self.events += documents as u64;
+    }
+
+    /// Notes that documents have arrived, or are otherwise done with.
+    ///
+    /// # Panics
+    /// When one of them was not under way: it would be acked twice.
+    pub(super) fn settle(&mut self, parcel: &Parcel, is_refused: bool) {
+        for run in parcel.runs() {
+            let at = self.open.partition_point(|open| open.seq < run.entry.seq);
+            let open = self.open.get_mut(at).expect("an entry with documents under way is open");
+            assert_eq!(open.seq, run.entry.seq, "an entry with documents under way is open");
+            open.left = open.left.checked_sub(run.len()).expect("no document is settled twice");
+            if is_refused {
+                open.refused += run.len() as u64;
+            }
+            self.events -= run.len() as u64;
+        }
+    }
+
+    /// The entries up to which all are done with, once for each; `None` where the first one is not.
+    pub(super) fn done(&mut self) -> Option<Done> {
+        let mut done: Option<Done> = None;
+        while let Some(open) = self.open.pop_front_if(|open| open.left == 0) {
+            let refused = done.map_or(0, |done| done.refused) + open.refused;
+            done = Some(Done { through: open.seq, refused });
+        }
+        done
+    }
+
+    /// Documents that are not settled.
+    pub(super) fn events(&self) -> u64 {
+        self.events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::parcel::Run;
+    use crate::sink::tests::entry;
+
+    fn parcel(seq: u64, from: u32, to: u32) -> Parcel {
+        let mut parcel = Parcel::default();
+        parcel.push(Run { entry: entry(seq, "1\n2\n3\n"), from, to });
+        parcel
+    }
+
+    #[test]
+    fn entries_are_done_in_order_however_answers_come() {
+        let mut ledger = Ledger::default();
+        for seq in [1, 4, 5] {
+            ledger.add(Seq(seq), 3);
+        }
+        ledger.add(Seq(7), 0);
+        ledger.settle(&parcel(4, 0, 3), false);
+        ledger.settle(&parcel(1, 1, 3), true);
+        assert_eq!((ledger.done(), ledger.events()), (None, 4));
+        ledger.settle(&parcel(1, 0, 1), false);
+        assert_eq!((ledger.done(), ledger.done()), (Some(Done { through: Seq(4), refused: 2 }), None));
+        ledger.settle(&parcel(5, 0, 3), true);
+        assert_eq!(
+            (ledger.done(), ledger.open.is_empty(), ledger.events()),
+            (Some(Done { through: Seq(7), refused: 3 }), true, 0)
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "no document is settled twice")]
+    fn a_document_is_settled_once() {
+        let mut ledger = Ledger::default();
+        ledger.add(Seq(1), 3);
+        ledger.settle(&parcel(1, 0, 2), false);
+        ledger.settle(&parcel(1, 1, 3), false);
+    }
+}
