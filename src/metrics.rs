@@ -43,10 +43,10 @@ pub use tls::Handshake;
 use tls::TlsFamilies;
 pub use tls::TlsMetrics;
 
+use crate::batch::Origin;
 use crate::buffer::BufferStat;
 use crate::process::Process;
 use crate::redact::Rule;
-use crate::tally::Origin;
 use crate::tally::REASONS;
 use crate::wire::proxy::Refusal;
 
@@ -63,6 +63,12 @@ pub struct SinkFigures {
     pub restored: u64,
     /// Events it can never have.
     pub lost: u64,
+    /// Events its destination has refused for good.
+    pub refused: u64,
+    /// Those of them that are nowhere any more.
+    pub dropped: u64,
+    /// Events it was not to have.
+    pub skipped: u64,
     /// Events sent again.
     pub retried: u64,
     /// Bytes written, those written again included.
@@ -73,6 +79,8 @@ pub struct SinkFigures {
     pub failures: u64,
     /// Whether it is taking documents.
     pub up: bool,
+    /// Each condition a sink can be in, and whether it is in that.
+    pub conditions: Vec<(&'static str, bool)>,
 }
 
 /// Figures of everything that keeps its own, at one moment.
@@ -284,10 +292,11 @@ impl Default for Metrics {
 struct AskedFamilies {
     buffer: BufferFamilies,
     memory: [IntGauge; 3],
-    sink_counters: [IntCounterVec; 6],
+    sink_counters: [IntCounterVec; 9],
     sink_buffered: IntGaugeVec,
     sink_restored: IntGaugeVec,
     sink_up: IntGaugeVec,
+    sink_condition: IntGaugeVec,
     process: Process,
 }
 
@@ -312,6 +321,9 @@ impl AskedFamilies {
                     "sink_lost_events_total",
                     "Events the sink can never have: the buffer's files had them damaged or missing",
                 ),
+                by_sink("sink_refused_events_total", "Events the destination has refused for good"),
+                by_sink("sink_dropped_events_total", "Refused events that were not kept: there are no dead letters"),
+                by_sink("sink_skipped_events_total", "Events the sink was not to have"),
             ],
             sink_restored: gauges(
                 registry,
@@ -321,6 +333,7 @@ impl AskedFamilies {
             ),
             sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
             sink_up: gauges(registry, "sink_up", "Whether the sink is taking documents", &["sink"]),
+            sink_condition: gauges(registry, "sink_condition", "1 for the condition the sink is in", &["sink", "condition"]),
             process: Process::new(),
         }
     }
@@ -332,13 +345,26 @@ impl AskedFamilies {
             gauge.set(signed(value));
         }
         for sink in &figures.sinks {
-            let counts = [sink.delivered, sink.retried, sink.written_bytes, sink.connections, sink.failures, sink.lost];
+            let counts = [
+                sink.delivered,
+                sink.retried,
+                sink.written_bytes,
+                sink.connections,
+                sink.failures,
+                sink.lost,
+                sink.refused,
+                sink.dropped,
+                sink.skipped,
+            ];
             for (family, count) in self.sink_counters.iter().zip(counts) {
                 raise(&family.with_label_values(&[&sink.name]), count);
             }
             self.sink_restored.with_label_values(&[&sink.name]).set(signed(sink.restored));
             self.sink_buffered.with_label_values(&[&sink.name]).set(signed(sink.buffered));
             self.sink_up.with_label_values(&[&sink.name]).set(i64::from(sink.up));
+            for (condition, is_in) in &sink.conditions {
+                self.sink_condition.with_label_values(&[&*sink.name, condition]).set(i64::from(*is_in));
+            }
         }
     }
 }

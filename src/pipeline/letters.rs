@@ -3,12 +3,22 @@
 //! A letter is the document of a rejected line. Which letters there are is the log's business, and who asks for what is the
 //! command line's; here one is read, parsed again as its source says now, and put into the buffer.
 
+mod outcome;
+mod refused;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Map;
 use serde_json::Value;
+
+pub use self::outcome::Choice;
+use self::outcome::Fate;
+pub use self::outcome::Outcome;
+pub use self::refused::REFUSED;
+pub use self::refused::Refused;
+pub use self::refused::refused;
 
 use super::ids::Ids;
 use super::look::Look;
@@ -87,44 +97,6 @@ impl Letter {
     }
 }
 
-/// What is replayed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Choice {
-    /// Only letters of this source.
-    pub source: Option<String>,
-    /// Letters that are still rejected go into the buffer as they are, too.
-    pub as_is: bool,
-}
-
-/// What becomes of letters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// Letters whose lines are good now.
-    pub good: u64,
-    /// Letters that go as they are.
-    pub as_is: u64,
-    /// Letters whose lines are good now, and a rule drops them.
-    pub dropped: u64,
-    /// Letters that are still rejected, and stay.
-    pub rejected: u64,
-    /// Letters of sources that are not configured, which stay.
-    pub of_no_source: u64,
-    /// Letters of other sources than the chosen one, which stay.
-    pub not_chosen: u64,
-}
-
-impl Outcome {
-    /// Letters that leave.
-    pub fn leaving(&self) -> u64 {
-        self.good + self.as_is + self.dropped
-    }
-
-    /// Chosen letters that stay.
-    pub fn staying(&self) -> u64 {
-        self.rejected + self.of_no_source
-    }
-}
-
 /// Documents in one entry, in bytes; one may pass it.
 const ENTRY_BYTES_MAX: usize = 1 << 20;
 
@@ -148,13 +120,17 @@ pub struct Replay {
     choice: Choice,
     names: Arc<SourceNames>,
     sources: Vec<Source>,
+    /// Each sink that may have refused something, and the one that is to have it: itself, or the one it stands in for.
+    sinks: HashMap<String, Arc<str>>,
     /// Nowhere on a dry run.
     buffer: Option<Log>,
     /// What one letter has become.
     scratch: BatchBuilder,
+    /// The sink alone that is to have it; none where all are.
+    scratch_sink: Option<Arc<str>>,
     docs: BatchBuilder,
-    /// Source, tenant and receive time of those.
-    of: (SourceId, Option<Arc<str>>, Micros),
+    /// Source, tenant, sink and receive time of those.
+    of: (SourceId, Option<Arc<str>>, Option<Arc<str>>, Micros),
     batches: Vec<Batch>,
     batch_bytes: usize,
     /// What was found when it was asked what would go.
@@ -163,33 +139,14 @@ pub struct Replay {
     pub done: Outcome,
 }
 
-/// What is done with a letter.
-enum Fate {
-    Good,
-    AsIs,
-    Dropped,
-    Rejected,
-    OfNoSource,
-    NotChosen,
-}
-
-impl Fate {
-    fn leaves(&self) -> bool {
-        matches!(self, Self::Good | Self::AsIs | Self::Dropped)
-    }
-}
-
-impl Outcome {
-    fn count(&mut self, fate: &Fate) {
-        *match fate {
-            Fate::Good => &mut self.good,
-            Fate::AsIs => &mut self.as_is,
-            Fate::Dropped => &mut self.dropped,
-            Fate::Rejected => &mut self.rejected,
-            Fate::OfNoSource => &mut self.of_no_source,
-            Fate::NotChosen => &mut self.not_chosen,
-        } += 1;
-    }
+/// Who is to have what a sink has refused, by the name of who refused it.
+fn sinks_of(plan: &RelayPlan) -> HashMap<String, Arc<str>> {
+    let names = plan.sinks.iter().flat_map(|sink| {
+        let name: Arc<str> = sink.name.as_str().into();
+        let fallback = sink.fallback.as_ref().map(|fallback| (fallback.name.clone(), name.clone()));
+        std::iter::once((sink.name.clone(), name)).chain(fallback)
+    });
+    names.collect()
 }
 
 impl Replay {
@@ -210,10 +167,12 @@ impl Replay {
             choice,
             names,
             sources,
+            sinks: sinks_of(plan),
             buffer,
             scratch: BatchBuilder::default(),
+            scratch_sink: None,
             docs: BatchBuilder::default(),
-            of: (SourceId(0), None, 0),
+            of: (SourceId(0), None, None, 0),
             batches: Vec::new(),
             batch_bytes: 0,
             expected: Outcome::default(),
@@ -232,6 +191,19 @@ impl Replay {
         if self.choice.source.as_ref().is_some_and(|wanted| **wanted != *self.names.name(batch.source)) {
             return Fate::NotChosen;
         }
+        self.scratch_sink = None;
+        if let Some(Refused { document, sink, .. }) = refused(event.document) {
+            self.scratch_sink = self.sinks.get(&sink).cloned();
+            if self.scratch_sink.is_none() && !self.choice.as_is {
+                return Fate::OfNoSink;
+            }
+            self.scratch.clear();
+            let mut writer = self.scratch.writer(document.len());
+            writer.raw(&document);
+            let end = writer.at();
+            self.scratch.finish(end, event.mark.id, event.mark.time, event.mark.origin);
+            return Fate::Good;
+        }
         let again = match (Letter::read(event.document), self.sources.get_mut(usize::from(batch.source.0))) {
             (_, None) if self.choice.as_is => Again::Rejected,
             (_, None) => return Fate::OfNoSource,
@@ -248,7 +220,7 @@ impl Replay {
 
     fn add(&mut self, event: &Event<'_>, fate: &Fate) {
         let batch = &event.entry.batch;
-        let of = (batch.source, batch.tenant.clone(), batch.received);
+        let of = (batch.source, batch.tenant.clone(), self.scratch_sink.clone(), batch.received);
         if of != self.of || self.docs.bytes() >= ENTRY_BYTES_MAX {
             self.close();
             self.of = of;
@@ -257,7 +229,7 @@ impl Replay {
             let mut writer = self.docs.writer(document.len());
             writer.raw(document);
             let end = writer.at();
-            self.docs.finish(end, mark.id, mark.time);
+            self.docs.finish(end, mark.id, mark.time, mark.origin);
         };
         if matches!(fate, Fate::AsIs) {
             return add(event.document, event.mark);
@@ -275,12 +247,12 @@ impl Replay {
         if self.docs.is_empty() {
             return;
         }
-        let (source, tenant, received) = self.of.clone();
+        let (source, tenant, sink, received) = self.of.clone();
         let batch = std::mem::take(&mut self.docs).build(source, received, |mut buf, used| {
             buf.truncate(used);
             Bytes::from(buf)
         });
-        let batch = Batch { tenant, ..batch };
+        let batch = Batch { tenant, sink, ..batch };
         self.batch_bytes += batch.bytes();
         self.batches.push(batch);
     }

@@ -53,7 +53,8 @@ impl Overview {
         let (ready, phase) = (self.is_ready(), self.stop.phase());
         let figures = self.figures();
         let durability = figures.buffer.disk.map_or(Durability::Memory, |disk| disk.durability);
-        let sinks: Vec<Value> = self.sinks.iter().zip(&figures.sinks).map(|(state, figures)| sink(state, figures)).collect();
+        let states = self.sinks.iter().chain(self.sinks.iter().filter_map(|state| state.fallback()));
+        let sinks: Vec<Value> = states.zip(&figures.sinks).map(|(state, figures)| sink(state, figures)).collect();
         let document = json!({
             "ready": ready,
             "phase": phase_label(phase),
@@ -92,29 +93,48 @@ impl Overview {
         // Read after the buffer: what gets room in between is then counted once and not left out.
         let waiting = self.waiting.events();
         let age = stat.oldest.map_or(0, |oldest| now().saturating_sub(oldest) / 1_000_000);
-        let sinks = self.sinks.iter().zip(&stat.cursors).map(|(state, cursor)| {
-            let counts = state.counts();
-            SinkFigures {
-                name: state.name().to_owned(),
-                delivered: cursor.events_acked,
+        let mut sinks = Vec::with_capacity(self.sinks.len());
+        for (state, cursor) in self.sinks.iter().zip(&stat.cursors) {
+            let figures = sink_figures(state);
+            // What its fallback has delivered was acked in its name. Where much is skipped, what is acked and skipped goes on between
+            // two looks, and the difference could seem to fall.
+            let acked = cursor.events_acked.saturating_sub(figures.refused + figures.skipped);
+            sinks.push(SinkFigures {
+                delivered: if state.fallback().is_some() || figures.skipped > 0 { figures.delivered } else { acked },
                 buffered: cursor.events + waiting,
                 restored: cursor.events_restored,
                 lost: cursor.events_lost,
-                retried: counts.events_retried,
-                written_bytes: counts.bytes_written,
-                connections: counts.connections,
-                failures: counts.failures,
-                up: state.condition() == Condition::Delivering,
-            }
-        });
+                ..figures
+            });
+        }
+        sinks.extend(self.sinks.iter().filter_map(|state| state.fallback()).map(|state| sink_figures(state)));
         Figures {
             letters: self.letters.as_ref().map(Buffer::stat),
             buffer_oldest_seconds: u64::try_from(age).unwrap_or(0),
             memory_bytes: (self.intake.held_bytes(), self.intake.bytes_max()),
             memory_waiting: self.intake.waiting() as u64,
-            sinks: sinks.collect(),
+            sinks,
             buffer: stat,
         }
+    }
+}
+
+/// What a sink says of itself.
+fn sink_figures(state: &SinkState) -> SinkFigures {
+    let (counts, condition) = (state.counts(), state.condition());
+    SinkFigures {
+        name: state.name().to_owned(),
+        delivered: counts.events_delivered,
+        retried: counts.events_retried,
+        written_bytes: counts.bytes_written,
+        connections: counts.connections,
+        failures: counts.failures,
+        refused: counts.events_refused,
+        dropped: counts.events_dropped,
+        skipped: counts.events_skipped,
+        up: matches!(condition, Condition::Delivering | Condition::StandingBy),
+        conditions: Condition::ALL.map(|one| (one.label(), one == condition)).into(),
+        ..SinkFigures::default()
     }
 }
 
@@ -126,8 +146,10 @@ fn sink(state: &SinkState, figures: &SinkFigures) -> Value {
     json!({
         "name": figures.name,
         "condition": state.condition().label(),
+        "fallback": state.fallback().map(|fallback| fallback.name()),
         "delivered_events": figures.delivered,
         "buffered_events": figures.buffered,
+        "refused_events": figures.refused,
         "last_error": error,
     })
 }

@@ -21,6 +21,7 @@ use super::admin;
 use super::admin::AdminPlan;
 use super::certificates;
 use super::certificates::Certificate;
+use super::certificates::Trust;
 use super::feeds::Feeds;
 use super::feeds::ids;
 use super::health;
@@ -49,10 +50,9 @@ use crate::metrics::Metrics;
 use crate::metrics::SourceMetrics;
 use crate::net::handed::Handed;
 use crate::net::tls::ServerTls;
-use crate::sink;
+use crate::sink::DeadLetters;
 use crate::sink::SinkError;
 use crate::sink::SinkPlan;
-use crate::sink::SinkState;
 use crate::source::Means;
 use crate::source::Opening;
 use crate::source::beats::BeatsSource;
@@ -124,6 +124,8 @@ pub struct Relay {
     pub health: Option<SocketAddr>,
     overview: Overview,
     stop: StopHandle,
+    /// Where sinks leave what their destinations refuse.
+    refused: DeadLetters,
     source_metrics: Vec<SourceMetrics>,
     source_tasks: JoinSet<()>,
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
@@ -169,6 +171,7 @@ impl Relay {
             open.push(OpenSource { plan: source, listener, looks, tls });
         }
         listening::nothing_left(&handed)?;
+        let sinks = listening::sinks(plan.sinks).await?;
         let tenants = plan.tenants;
         let tenancy = tokio::task::spawn_blocking(move || Tenancy::read(tenants)).await.expect("reading does not panic")?;
         let admin_listener = match &plan.admin {
@@ -184,27 +187,29 @@ impl Relay {
         let storage = {
             let (buffer, letters, metrics) = (plan.buffer, plan.dead_letters, metrics.clone());
             let names = open.iter().map(|source| source.plan.door.name.clone()).collect::<Vec<_>>();
-            let sinks = plan.sinks.iter().map(|sink| sink.name.clone()).collect::<Vec<_>>();
+            let sinks = sinks.iter().map(|sink| sink.state().name().to_owned()).collect::<Vec<_>>();
             let opening = move || Storage::open(&buffer, letters.as_ref(), &names, &sinks, &metrics);
             tokio::task::spawn_blocking(opening).await.expect("opening does not panic")?
         };
         let Storage { buffer, letters, cursors, writers } = storage;
         let intake = Intake::new(plan.memory_bytes_max);
-        let sinks: Vec<_> = plan.sinks.iter().map(|sink| Arc::new(SinkState::new(sink.name.clone()))).collect();
+        let states = sinks.iter().map(|sink| sink.state().clone()).collect();
         let waiting = WaitingEvents::default();
         let unfinished = Intake::new(plan.memory_bytes_max / UNFINISHED_PART);
         let means = (intake.clone(), unfinished.clone(), buffer.clone());
         let looks = open.iter().map(|source| (source.plan.door.name.clone(), source.looks.clone())).collect();
         let keeper = tenancy.open(means, &metrics, looks)?;
         let tenants = keeper.tenants().clone();
-        let overview = Overview { metrics, buffer, letters, intake, tenants, sinks, waiting, stop: watch.clone() };
+        let overview = Overview { metrics, buffer, letters, intake, tenants, sinks: states, waiting, stop: watch.clone() };
         let reload = Reload::new();
+        let refused = DeadLetters::new(overview.letters.clone());
         let mut relay = Self {
             sources: Vec::new(),
             admin: admin_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
             health: health.as_ref().and_then(|(listener, _)| listener.local_addr().ok()),
             overview,
             stop,
+            refused,
             source_metrics: Vec::new(),
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
@@ -218,12 +223,15 @@ impl Relay {
         };
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
         relay.health_task = health.map(|(listener, plan)| tokio::spawn(health::serve(listener, plan, relay.overview.clone())));
-        for ((plan, cursor), state) in plan.sinks.into_iter().zip(cursors).zip(&relay.overview.sinks) {
-            let (name, state, watch) = (plan.name.clone(), state.clone(), watch.clone());
-            relay.sink_tasks.spawn(async move { (name, sink::run(plan, cursor, state, watch).await) });
+        let mut trusts = Vec::new();
+        for (sink, cursor) in sinks.into_iter().zip(cursors) {
+            let (name, watch) = (sink.state().name().to_owned(), watch.clone());
+            let letters = relay.refused.clone();
+            trusts.extend(sink.tls().map(|(sink, tls)| Trust { sink: sink.to_owned(), tls: tls.clone() }));
+            relay.sink_tasks.spawn(async move { (name, sink.run(cursor, letters, watch).await) });
         }
         relay.keep_lookups_fresh(lookups, &open);
-        relay.keep_certificates_fresh(&open);
+        relay.keep_certificates_fresh(&open, trusts);
         let pool = Pool::new(POOL_BYTES_MAX);
         let connections = Arc::new(AtomicU64::new(0));
         for (index, source) in open.into_iter().enumerate() {
@@ -239,7 +247,7 @@ impl Relay {
         self.lookup_task = Some(tokio::spawn(keep_fresh(lookups, sources, self.overview.metrics.clone(), self.reload.looks())));
     }
 
-    fn keep_certificates_fresh(&mut self, sources: &[OpenSource]) {
+    fn keep_certificates_fresh(&mut self, sources: &[OpenSource], trusts: Vec<Trust>) {
         let certificate = |source: &OpenSource| {
             let (tls, name) = (source.tls.clone()?, source.plan.door.name.clone());
             let certificate = Certificate { tls, metrics: self.overview.metrics.tls(&name), source: name };
@@ -247,8 +255,8 @@ impl Relay {
             Some(certificate)
         };
         let all: Vec<Certificate> = sources.iter().filter_map(certificate).collect();
-        if !all.is_empty() {
-            self.certificate_task = Some(tokio::spawn(certificates::keep_fresh(all, self.reload.looks())));
+        if !all.is_empty() || !trusts.is_empty() {
+            self.certificate_task = Some(tokio::spawn(certificates::keep_fresh(all, trusts, self.reload.looks())));
         }
     }
 

@@ -77,6 +77,14 @@ pub enum StartError {
         /// Why.
         source: TlsError,
     },
+    /// The TLS of a sink cannot be made from its files.
+    #[error("sink {name}: {source}")]
+    SinkTls {
+        /// The sink.
+        name: String,
+        /// Why.
+        source: TlsError,
+    },
     /// The directory of the buffer or of the dead letters cannot be made.
     #[error("{path} cannot be made: {source}; create it, owned by the user who runs this, or choose another data_dir")]
     Directory {

@@ -14,6 +14,7 @@ use crate::buffer::Buffer;
 use crate::buffer::Failure;
 use crate::metrics::SourceMetrics;
 use crate::pipeline::overview::Overview;
+use crate::sink::SinkCounts;
 use crate::stop::Phase;
 
 /// Senders that keep their connections open are given this long to close them once intake stops.
@@ -150,16 +151,22 @@ impl Relay {
             .map(|(state, cursor)| (state.name().to_owned(), cursor.events))
             .collect();
         let letters = self.overview.letters.as_ref();
-        let uncommitted = self.overview.buffer.uncommitted_events() + letters.map_or(0, Buffer::uncommitted_events);
+        // What a destination has refused is still in the buffer until it is a letter.
+        let refused = if stays { self.refused.waiting_events() } else { 0 };
+        let letters = letters.map_or(0, Buffer::uncommitted_events).saturating_sub(refused);
+        let uncommitted = self.overview.buffer.uncommitted_events() + letters;
         let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum::<u64>() + uncommitted;
-        for ((name, left), cursor) in undelivered.iter().zip(&stat.cursors) {
-            if *left == 0 {
-                tracing::info!(sink = %name, delivered = cursor.events_acked, "everything is delivered");
+        for ((name, left), state) in undelivered.iter().zip(&self.overview.sinks) {
+            let SinkCounts { events_delivered: delivered, events_refused: refused, .. } = state.counts();
+            if *left == 0 && refused == 0 {
+                tracing::info!(sink = %name, delivered, "everything is delivered");
+            } else if *left == 0 {
+                tracing::info!(sink = %name, delivered, refused, "everything is delivered or refused");
             } else if stays {
                 let waiting = left - uncommitted.min(*left);
-                tracing::info!(sink = %name, delivered = cursor.events_acked, waiting, "what is not delivered waits on disk");
+                tracing::info!(sink = %name, delivered, refused, waiting, "what is not delivered waits on disk");
             } else {
-                tracing::error!(sink = %name, delivered = cursor.events_acked, undelivered = left, "events are lost: the buffer is in memory");
+                tracing::error!(sink = %name, delivered, refused, undelivered = left, "events are lost: the buffer is in memory");
             }
         }
         let unread: u64 = self.source_metrics.iter().map(SourceMetrics::bytes_unread).sum();

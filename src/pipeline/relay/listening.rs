@@ -1,4 +1,5 @@
-//! Listening for connections: on sockets that were handed over, and on addresses; and the TLS spoken there.
+//! Listening for connections: on sockets that were handed over, and on addresses; and the TLS spoken there and by
+//! sinks.
 
 use std::io;
 use std::sync::Arc;
@@ -9,9 +10,12 @@ use super::SourcePlan;
 use crate::net::handed::Handed;
 use crate::net::listen::adopt;
 use crate::net::listen::listen;
+
 use crate::net::tls::ServerTls;
 use crate::pipeline::certificates;
 use crate::pipeline::start_error::StartError;
+use crate::sink::Sink;
+use crate::sink::SinkPlan;
 use crate::source::door::DoorPlan;
 
 /// Listens for a source: on the socket of its name where one was handed over.
@@ -25,6 +29,12 @@ pub(super) async fn source(door: &DoorPlan, handed: &mut Handed, is_only: bool) 
 /// Loads the TLS of a source, where it has one.
 pub(super) async fn tls(source: SourcePlan) -> Result<(SourcePlan, Option<Arc<ServerTls>>), StartError> {
     let loading = move || Ok((source.clone(), certificates::load(&source)?));
+    tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
+}
+
+/// Loads the TLS of all sinks, each where it has one.
+pub(super) async fn sinks(sinks: Vec<SinkPlan>) -> Result<Vec<Sink>, StartError> {
+    let loading = move || sinks.into_iter().map(certificates::load_sink).collect();
     tokio::task::spawn_blocking(loading).await.expect("loading does not panic")
 }
 
