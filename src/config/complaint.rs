@@ -210,13 +210,19 @@ fn floor(text: &str, at: usize) -> usize {
 
 /// A line of the file with each character that may belong to a secret replaced by `*`, so that columns stay true.
 ///
-/// A secret may stand behind a misspelt key or in a line that is not even TOML, so it is known by its looks: the value
-/// in a line that names `id_key`, and every long run of hexadecimal digits.
+/// A secret may stand behind a misspelt key or in a line that is not even TOML, so it is known by its looks: whatever stands
+/// behind a key whose name speaks of one, the user in a URL, and every long run of hexadecimal digits.
 fn masked(line: &str) -> String {
     let mut bytes = line.as_bytes().to_vec();
-    if let Some(key) = line.find("id_key") {
-        let value = line[key..].find('=').map_or(line.len(), |at| key + at + 1);
-        mask(&mut bytes[value..]);
+    let secret = line.match_indices('=').find(|(at, _)| names_secret(&line[..*at]));
+    if let Some((at, _)) = secret {
+        mask(&mut bytes[at + 1..]);
+    }
+    for (at, _) in line.match_indices("://") {
+        let user = line[at + 3..].find(['"', '\'', '/', ' ']).map_or(&line[at + 3..], |end| &line[at + 3..at + 3 + end]);
+        if let Some(end) = user.rfind('@') {
+            mask(&mut bytes[at + 3..at + 3 + end]);
+        }
     }
     let mut start = 0;
     while start < bytes.len() {
@@ -229,16 +235,39 @@ fn masked(line: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(line.len()))
 }
 
-/// Masks all but what a reader needs to see the shape: spaces, quotes, and the name of a variable.
+/// Parts of the names of keys whose values are secrets, and of what those are misspelt as.
+const SECRET_NAMES: [&str; 6] = ["pass", "token", "secret", "id_key", "idkey", "api"];
+
+/// Whether the key that a text ends with is one of a secret and not of the file that has it.
+fn names_secret(text: &str) -> bool {
+    let text = text.trim_end();
+    let ends = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.' | '"' | '\'');
+    let start = text.char_indices().rfind(|(_, c)| ends(*c)).map_or(0, |(at, c)| at + c.len_utf8());
+    let key = text[start..].to_lowercase();
+    SECRET_NAMES.iter().any(|name| key.contains(name)) && !key.trim_end_matches(['"', '\'']).ends_with("file")
+}
+
+/// Masks all but what a reader needs to see the shape: spaces, quotes, and names of variables.
 fn mask(value: &mut [u8]) {
-    if value.windows(2).any(|pair| pair == b"${") {
-        return;
+    let mut at = 0;
+    while at < value.len() {
+        at += match variable(&value[at..]) {
+            Some(length) => length,
+            None => {
+                if !matches!(value[at], b' ' | b'"' | b'\'') {
+                    value[at] = b'*';
+                }
+                1
+            }
+        };
     }
-    for byte in value {
-        if !matches!(byte, b' ' | b'"' | b'\'') {
-            *byte = b'*';
-        }
-    }
+}
+
+/// Bytes of the name of a variable and what stands around it, where the value goes on with one; its default is not among them.
+fn variable(value: &[u8]) -> Option<usize> {
+    let name = value.strip_prefix(b"${")?.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
+    let behind = &value[2 + name..];
+    [b"}".as_slice(), b":-"].iter().find(|end| behind.starts_with(end)).map(|end| 2 + name + end.len())
 }
 
 /// Replaces what could move the cursor or colour the terminal.
@@ -320,7 +349,30 @@ x.toml:2:5: a.b: is wrong
             let shown = one(&line, 0..5);
             assert!(!shown.contains(&key[..8]) && !shown.contains("wrong\""), "{shown}");
         }
-        assert!(one("id_key = \"${ELBOW_ID_KEY}\"", 0..5).contains("${ELBOW_ID_KEY}"));
+        for line in [
+            "password = \"hush\"",
+            "passwort='hush'",
+            "sink.api_key=\"hush\\q\"",
+            "s = { user = \"u\", \"token\" = \"hush\" }",
+            "token = hush",
+            "token = \"${hush",
+            "token = \"${A}hush\"",
+            "token = \"${A:-hush}\"",
+            "hosts = [\"a:1\", \"http://u:hush@a\"]",
+            "api_key = \"hush\u{e9}\"",
+        ] {
+            assert!(!one(line, 0..5).contains("hush"), "{}", one(line, 0..5));
+        }
+        let shown = [
+            "id_key = \"${ELBOW_ID_KEY}\"",
+            "token_file = \"/run/token\"",
+            "key = \"/etc/key.pem\"",
+            "hosts = [\"http://host/a@b\"]",
+            "password = \"${A:-",
+        ];
+        for line in shown {
+            assert!(one(line, 0..5).contains(line), "{}", one(line, 0..5));
+        }
     }
 
     #[test]

@@ -44,6 +44,12 @@ pub struct Shared {
     pub rules: Vec<Aimed<RulePlan>>,
     /// What lines are looked up in, in order.
     pub lookups: Vec<Aimed<LookupPlan>>,
+    /// The names of the sources, in order; empty ones are mistakes.
+    pub sources: Vec<String>,
+    /// The names of the tenants.
+    pub tenants: Vec<String>,
+    /// Whether the relay runs already, so that only its tenants are replaced.
+    pub is_running: bool,
 }
 
 /// Reads the whole file. The plan is only meant when there were no complaints.
@@ -62,13 +68,18 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
         key_is_published: id_key == Some(IdKey::PUBLISHED),
         rules: rule::decide_all(&mut root),
         lookups: lookup::decide_all(&mut root),
+        sources: Vec::new(),
+        tenants: Vec::new(),
+        is_running: overrides.is_running,
     };
     let (sources, names) = source::decide_all(&mut root, overrides, &mut shared);
     check_sources(root.desk(), &shared.rules, &names, &sources);
     check_sources(root.desk(), &shared.lookups, &names, &sources);
-    let sinks = sink::decide_all(&mut root, overrides, &shared);
     let tenants = tenant::decide_all(&mut root);
     tenant::warn_of_the_unprovable(root.desk(), &tenants, &sources);
+    shared.sources = names;
+    shared.tenants = tenants.tenants.iter().map(|tenant| tenant.name.clone()).collect();
+    let sinks = sink::decide_all(&mut root, overrides, &shared);
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);

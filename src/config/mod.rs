@@ -11,6 +11,7 @@ pub mod address;
 pub mod aims;
 mod choices;
 pub mod complaint;
+pub mod condition;
 pub mod decide;
 pub mod fields;
 pub mod growth;

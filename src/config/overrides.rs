@@ -28,6 +28,8 @@ pub struct Overrides {
     pub schema: Option<Given>,
     /// `NAME=VALUE` fields of every source, over those of the file.
     pub fields: Vec<Given>,
+    /// Whether the relay runs already, and only who its tenants are is asked.
+    pub is_running: bool,
 }
 
 /// Where a `--to` leads.
@@ -39,6 +41,14 @@ pub enum Target<'t> {
     File(&'t str),
     /// `logstash://HOST:PORT[,HOST:PORT…]`.
     Logstash(&'t str),
+    /// `lumberjack://HOST:PORT[,HOST:PORT…]`.
+    Lumberjack(&'t str),
+    /// `elasticsearch://HOST:PORT[/INDEX]`.
+    Elasticsearch(&'t str),
+    /// `logstash-http://HOST:PORT[,HOST:PORT…]`.
+    LogstashHttp(&'t str),
+    /// `http://HOST[:PORT][/PATH][?QUERY]` or `https://…`.
+    Http(&'t str),
 }
 
 impl<'t> Target<'t> {
@@ -50,12 +60,25 @@ impl<'t> Target<'t> {
         if let Some(path) = text.strip_prefix("file:") {
             return Some(Self::File(path));
         }
+        if let Some(rest) = text.strip_prefix("elasticsearch://") {
+            return Some(Self::Elasticsearch(rest));
+        }
+        if let Some(hosts) = text.strip_prefix("lumberjack://") {
+            return Some(Self::Lumberjack(hosts.strip_suffix('/').unwrap_or(hosts)));
+        }
+        if let Some(hosts) = text.strip_prefix("logstash-http://") {
+            return Some(Self::LogstashHttp(hosts));
+        }
+        if text.starts_with("http://") || text.starts_with("https://") {
+            return Some(Self::Http(text));
+        }
         let hosts = text.strip_prefix("logstash://")?;
         Some(Self::Logstash(hosts.strip_suffix('/').unwrap_or(hosts)))
     }
 
     /// What a `--to` may be, for people.
-    pub const ALLOWED: &'static str = "logstash://HOST:PORT[,HOST:PORT...], file:PATH, stdout: or -";
+    pub const ALLOWED: &'static str = "logstash://HOST:PORT[,HOST:PORT...], the same with lumberjack or logstash-http, \
+         elasticsearch://HOST:PORT[,HOST:PORT...][/INDEX], http://HOST[:PORT][/PATH], https://..., file:PATH, stdout: or -";
 }
 
 #[cfg(test)]
@@ -68,7 +91,10 @@ mod tests {
         assert_eq!(Target::parse("stdout:"), Some(Target::Stdout));
         assert_eq!(Target::parse("file:/var/log/a b"), Some(Target::File("/var/log/a b")));
         assert_eq!(Target::parse("logstash://a:1,b:2/"), Some(Target::Logstash("a:1,b:2")));
-        assert_eq!(Target::parse("http://a:1"), None);
+        assert_eq!(Target::parse("lumberjack://a:1,b:2/"), Some(Target::Lumberjack("a:1,b:2")));
+        assert_eq!(Target::parse("http://a:1"), Some(Target::Http("http://a:1")));
+        assert_eq!(Target::parse("logstash-http://a:1"), Some(Target::LogstashHttp("a:1")));
+        assert_eq!(Target::parse("ftp://a:1"), None);
         assert_eq!(Target::parse(""), None);
     }
 }

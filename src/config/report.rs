@@ -8,6 +8,8 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     sections: Vec<Section>,
+    /// Which of them is being recorded.
+    current: usize,
     warnings: Vec<String>,
 }
 
@@ -44,13 +46,31 @@ pub enum Origin {
 impl Report {
     /// Begins a section; what is recorded from now on belongs to it.
     pub fn begin(&mut self, title: impl Into<String>) {
+        self.current = self.sections.len();
         self.sections.push(Section { title: title.into(), settings: Vec::new() });
+    }
+
+    /// Begins a section that interrupts another one; gives what [`resume`](Self::resume) wants to go on with that.
+    pub fn begin_within(&mut self, title: impl Into<String>) -> usize {
+        let outer = self.current;
+        self.begin(title);
+        outer
+    }
+
+    /// Goes on with a section that was interrupted. It is shown before what interrupted it.
+    pub fn resume(&mut self, outer: usize) {
+        self.current = outer;
+    }
+
+    /// The title of the section that is being recorded.
+    pub fn title(&self) -> &str {
+        self.sections.get(self.current).map_or("", |section| &section.title)
     }
 
     /// Records a setting.
     pub fn record(&mut self, key: impl Into<String>, value: impl Into<String>, from: Origin) {
         let setting = Setting { key: key.into(), value: value.into(), from };
-        match self.sections.last_mut() {
+        match self.sections.get_mut(self.current) {
             Some(section) => section.settings.push(setting),
             None => self.sections.push(Section { title: String::new(), settings: vec![setting] }),
         }
@@ -61,9 +81,9 @@ impl Report {
         self.warnings.push(warning.into());
     }
 
-    /// Gives the section last begun another title.
+    /// Gives the section that is being recorded another title.
     pub fn retitle(&mut self, title: impl Into<String>) {
-        if let Some(section) = self.sections.last_mut() {
+        if let Some(section) = self.sections.get_mut(self.current) {
             section.title = title.into();
         }
     }

@@ -1,10 +1,8 @@
 //! `[[rule]]` tables: which load-balancer lines are dropped, or kept one in so many.
 
-use core::net::IpAddr;
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
-use ipnet::IpNet;
 use toml::de::DeTable;
 
 use crate::config::aims::Aimed;
@@ -13,17 +11,14 @@ use crate::config::aims::check_field;
 use crate::config::aims::decide_sources;
 use crate::config::complaint::Complaint;
 use crate::config::complaint::Place;
+use crate::config::condition::TESTS;
+use crate::config::condition::decide_test;
 use crate::config::decide::decide_name;
 use crate::config::reader::Reader;
-use crate::config::reader::Written;
 use crate::config::words::Words;
 use crate::elb::rules::Action;
 use crate::elb::rules::ConditionPlan;
 use crate::elb::rules::RulePlan;
-use crate::elb::rules::Test;
-
-/// The keys of a condition that say what a value is held against.
-pub const TESTS: [&str; 5] = ["equals", "prefix", "suffix", "range", "cidr"];
 
 /// Reads all rules, in order.
 pub fn decide_all(root: &mut Reader<'_, '_>) -> Vec<Aimed<RulePlan>> {
@@ -91,7 +86,7 @@ fn decide_condition<'t>(rule: &mut Reader<'_, 't>, table: &'t DeTable<'t>, place
     let given: Vec<&'static str> = TESTS.into_iter().filter(|key| condition.has(key)).collect();
     let mut test = None;
     for key in TESTS {
-        test = decide_test(&mut condition, key).or(test);
+        test = decide_test(&mut condition, key, &NO_EMPTY).or(test);
     }
     if let Some(field) = field.as_ref().filter(|_| is_known && given.contains(&"cidr")) {
         check_address_field(&mut condition, field);
@@ -109,65 +104,9 @@ fn decide_condition<'t>(rule: &mut Reader<'_, 't>, table: &'t DeTable<'t>, place
     (is_known && given.len() == 1).then_some(ConditionPlan { field: field.text, test, negate })
 }
 
-/// What one of the keys says, and the texts it was written with.
-fn decide_test(condition: &mut Reader<'_, '_>, key: &'static str) -> Option<(Test, Vec<String>)> {
-    if !condition.has(key) {
-        condition.known(key);
-        return None;
-    }
-    if key == "range" {
-        let written = condition.string(key)?;
-        let (min, max) = check_range(condition, &written)?;
-        return Some((Test::Range { min, max }, vec![written.text]));
-    }
-    let written = condition.texts(key)?;
-    if written.is_empty() {
-        condition.refuse_key(key, "lists nothing, and nothing would match", "name what is looked for");
-        return None;
-    }
-    let texts: Vec<String> = written.iter().map(|written| written.text.clone()).collect();
-    if key == "cidr" {
-        let networks: Option<Vec<IpNet>> = written.iter().map(|written| check_network(condition, written)).collect();
-        return Some((Test::Cidr(networks?), texts));
-    }
-    for written in written.iter().filter(|written| written.text.is_empty()) {
-        let remedy = "a field without a value is \"-\": equals = \"-\" is true of it".to_owned();
-        condition.refuse(key, written, "an empty text", None, Some(remedy));
-    }
-    let test = match key {
-        "equals" => Test::Equals(texts.clone()),
-        "prefix" => Test::Prefix(texts.clone()),
-        _ => Test::Suffix(texts.clone()),
-    };
-    Some((test, texts))
-}
-
-fn check_range(condition: &mut Reader<'_, '_>, written: &Written) -> Option<(u64, u64)> {
-    let (min, max) = written.text.split_once('-').unwrap_or((&written.text, &written.text));
-    let number = |text: &str| text.trim().parse::<u64>().ok();
-    let range = number(min).zip(number(max));
-    if range.is_none_or(|(min, max)| min > max) {
-        let allowed = "two whole numbers, the smaller first, such as \"200-299\", or one".to_owned();
-        condition.refuse("range", written, "not a range", Some(allowed), None);
-        return None;
-    }
-    range
-}
-
-fn check_network(condition: &mut Reader<'_, '_>, written: &Written) -> Option<IpNet> {
-    let text = written.text.as_str();
-    let Ok(network) = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) else {
-        let allowed = "a network such as \"10.0.0.0/8\" or \"2001:db8::/32\", or an address".to_owned();
-        condition.refuse("cidr", written, "not a network", Some(allowed), None);
-        return None;
-    };
-    if network.trunc() != network {
-        let remedy = Some(format!("did you mean \"{}\"?", network.trunc()));
-        condition.refuse("cidr", written, "has bits behind its prefix", None, remedy);
-        return None;
-    }
-    Some(network)
-}
+/// Where an empty text says nothing that could be meant, and what might have been.
+const NO_EMPTY: [(&str, &str); 3] = [("equals", NO_VALUE), ("prefix", NO_VALUE), ("suffix", NO_VALUE)];
+const NO_VALUE: &str = "a field without a value is \"-\": equals = \"-\" is true of it";
 
 /// Each condition is asked of every line.
 const CONDITIONS_MAX: usize = 16;

@@ -1,5 +1,14 @@
 //! `[[sink]]` tables, and the sinks a `--to` asks for.
 
+mod aws;
+mod elasticsearch;
+mod fallback;
+mod http;
+mod http_post;
+mod lumberjack;
+mod tls;
+pub mod when;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,10 +28,15 @@ use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
 use crate::config::words::Words;
+use crate::sink::DialPlan;
 use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
+use crate::sink::Release;
+use crate::sink::RotatePlan;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
+
+use fallback::Wish;
 
 /// Reads all sinks; complains when there is none. Given ones replace those of the file, which are checked all the same.
 pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Shared) -> Vec<SinkPlan> {
@@ -44,9 +58,13 @@ pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Sha
     if replaced {
         return decide_given(root, overrides, shared);
     }
+    let plans = fallback::resolve(root, &names, plans);
     if !written {
         let complaint = Complaint::missing(root.place(), "sink", "there is no sink: nothing would be delivered");
         root.desk().complaints.push(complaint.remedy(SNIPPET));
+    }
+    if !plans.is_empty() && plans.iter().all(|plan| plan.when.is_some()) {
+        root.desk().report.warn("every sink has a `when`: documents that none of them selects are delivered nowhere");
     }
     plans
 }
@@ -66,6 +84,10 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
             Target::Stdout => ("stdout", "stdout"),
             Target::File(_) => ("file", "file"),
             Target::Logstash(_) => ("logstash_tcp", "logstash"),
+            Target::Lumberjack(_) => ("lumberjack", "lumberjack"),
+            Target::Elasticsearch(_) => ("elasticsearch", "elasticsearch"),
+            Target::LogstashHttp(_) => ("logstash_http", "logstash"),
+            Target::Http(_) => ("http", "http"),
         };
         let desk = root.desk();
         desk.report.begin("sink");
@@ -76,9 +98,16 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
         match target {
             Target::Stdout => {}
             Target::File(path) => give("path", path),
-            Target::Logstash(hosts) => give("hosts", hosts),
+            Target::Logstash(hosts) | Target::Lumberjack(hosts) | Target::LogstashHttp(hosts) | Target::Http(hosts) => {
+                give("hosts", hosts);
+            }
+            Target::Elasticsearch(url) => {
+                let (hosts, index) = url.rsplit_once('/').unwrap_or((url, ""));
+                give("hosts", hosts);
+                give("index", if index.is_empty() { INDEX } else { index });
+            }
         }
-        plans.extend(decide_one(sink, shared, &mut names));
+        plans.extend(decide_one(sink, shared, &mut names).map(|(plan, _)| plan));
     }
     plans
 }
@@ -96,31 +125,49 @@ fn decide_table<'t>(
     place: Place,
     shared: &Shared,
     names: &mut Vec<String>,
-) -> Option<SinkPlan> {
+) -> Option<(SinkPlan, Option<Wish>)> {
     let desk = root.desk();
     desk.report.begin("sink");
     decide_one(Reader::new(desk, Some(table), place, "sink"), shared, names)
 }
 
-fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>) -> Option<SinkPlan> {
+fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>) -> Option<(SinkPlan, Option<Wish>)> {
     let name = decide_name(&mut sink, names, "\"logstash\"").unwrap_or_default();
     names.push(name.clone());
     sink.desk().report.retitle(format!("[[sink]] {name}"));
     let written = sink.required("type", "\"logstash_tcp\"")?;
-    let kinds = [("stdout", Kind::Stdout), ("file", Kind::File), ("logstash_tcp", Kind::LogstashTcp)];
-    let later = ["lumberjack", "logstash_http", "elasticsearch"];
-    let kind = sink.choose("type", &written, &Words { now: &kinds, later: &later })?;
+    let kinds = [
+        ("stdout", Kind::Stdout),
+        ("file", Kind::File),
+        ("logstash_tcp", Kind::LogstashTcp),
+        ("lumberjack", Kind::Lumberjack),
+        ("elasticsearch", Kind::Elasticsearch),
+        ("logstash_http", Kind::LogstashHttp),
+        ("http", Kind::Http),
+    ];
+    let kind = sink.choose("type", &written, &Words { now: &kinds, later: &[] })?;
     let kind = match kind {
         Kind::Stdout => Some(SinkKind::Stdout),
         Kind::File => decide_file(&mut sink).map(SinkKind::File),
         Kind::LogstashTcp => decide_logstash_tcp(&mut sink, shared).map(SinkKind::LogstashTcp),
+        Kind::Lumberjack => lumberjack::decide(&mut sink).map(SinkKind::Lumberjack),
+        Kind::Elasticsearch => elasticsearch::decide(&mut sink).map(Box::new).map(SinkKind::Elasticsearch),
+        Kind::LogstashHttp => http_post::decide(&mut sink, true).map(Box::new).map(SinkKind::HttpPost),
+        Kind::Http => http_post::decide(&mut sink, false).map(Box::new).map(SinkKind::HttpPost),
     };
-    sink.later("tls", "remove it, and let a tunnel in front of the peer do that part");
+    let when = when::decide(&mut sink, shared);
     sink.later("when_full", "every sink blocks when the buffer is full: remove it");
     sink.belongs(&FILE_KEYS, "sinks of type \"file\"");
     sink.belongs(&LOGSTASH_TCP_KEYS, "sinks of type \"logstash_tcp\"");
+    sink.belongs(&lumberjack::KEYS, "sinks of type \"lumberjack\"");
+    sink.belongs(&elasticsearch::KEYS, "sinks of type \"elasticsearch\"");
+    sink.belongs(&http_post::KEYS, "sinks of type \"http\" or \"logstash_http\"");
+    sink.belongs(&http_post::REQUEST_KEYS, "sinks that speak HTTP");
+    sink.belongs(&http::HTTP_KEYS, "sinks that speak HTTP");
+    sink.belongs(&["tls"], "sinks that connect to somebody");
+    let wish = fallback::decide(&mut sink);
     sink.finish();
-    Some(SinkPlan { name, kind: kind? })
+    Some((SinkPlan { name, kind: kind?, fallback: None, when }, wish))
 }
 
 #[derive(Clone, Copy)]
@@ -128,6 +175,10 @@ enum Kind {
     Stdout,
     File,
     LogstashTcp,
+    Lumberjack,
+    Elasticsearch,
+    LogstashHttp,
+    Http,
 }
 
 fn decide_file(sink: &mut Reader<'_, '_>) -> Option<FilePlan> {
@@ -147,6 +198,24 @@ fn decide_file(sink: &mut Reader<'_, '_>) -> Option<FilePlan> {
 fn decide_logstash_tcp(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<LogstashTcpPlan> {
     let hosts = decide_hosts(sink);
     let connect_timeout = sink.duration("connect_timeout", SECONDS_TO_MINUTES, Duration::from_secs(10));
+    let words = [("socket", false), ("rotate", true)];
+    let is_rotate = sink.one_of("release", &Words { now: &words, later: &[] }, ("socket", false));
+    let release = if is_rotate { decide_rotate(sink) } else { decide_socket(sink, shared) };
+    let user_timeout = sink.duration("user_timeout", USER_TIMEOUT, Duration::from_secs(300));
+    let dial = DialPlan { connect_timeout, user_timeout, tls: tls::decide(sink, false) };
+    Some(LogstashTcpPlan { hosts: hosts?, dial, release })
+}
+
+fn decide_rotate(sink: &mut Reader<'_, '_>) -> Release {
+    let bytes = sink.size("batch_bytes", 64 << 10..=1 << 30, 8 << 20, Origin::Default);
+    let events = sink.integer("batch_events", 1..=1_000_000, 20_000);
+    let interval = sink.duration("batch_interval", BATCH_INTERVAL, Duration::from_secs(5));
+    let end_timeout = sink.duration("end_timeout", END_TIMEOUT, Duration::from_secs(300));
+    sink.belongs(&SOCKET_KEYS, "release = \"socket\"");
+    Release::Rotate(RotatePlan { bytes, events: u64::from(events), interval, end_timeout })
+}
+
+fn decide_socket(sink: &mut Reader<'_, '_>, shared: &Shared) -> Release {
     let settle = sink.duration("settle", SETTLE, Duration::from_secs(2));
     let default = RESEND_BYTES.min(shared.buffer_bytes_max);
     let from = if default == RESEND_BYTES { Origin::Default } else { Origin::Derived("all of buffer.max_bytes") };
@@ -155,9 +224,8 @@ fn decide_logstash_tcp(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<Log
         let what = "more than the buffer holds: what may be sent again is kept in the buffer";
         sink.refuse_key("resend_bytes", what, "lower it, or raise max_bytes in [buffer]");
     }
-    let user_timeout = sink.duration("user_timeout", USER_TIMEOUT, Duration::from_secs(300));
-    sink.one_of("release", &Words { now: &[("socket", ())], later: &["rotate"] }, ("socket", ()));
-    Some(LogstashTcpPlan { hosts: hosts?, connect_timeout, settle, resend_bytes, user_timeout })
+    sink.belongs(&ROTATE_KEYS, "release = \"rotate\"");
+    Release::Socket { settle, resend_bytes }
 }
 
 fn decide_hosts(sink: &mut Reader<'_, '_>) -> Option<Vec<String>> {
@@ -196,7 +264,20 @@ fn check_host(sink: &mut Reader<'_, '_>, written: &Written) {
 }
 
 const FILE_KEYS: [&str; 4] = ["path", "rotate_bytes", "rotate_interval", "keep"];
-const LOGSTASH_TCP_KEYS: [&str; 6] = ["hosts", "connect_timeout", "settle", "resend_bytes", "user_timeout", "release"];
+const LOGSTASH_TCP_KEYS: [&str; 10] = [
+    "hosts",
+    "connect_timeout",
+    "user_timeout",
+    "release",
+    SOCKET_KEYS[0],
+    SOCKET_KEYS[1],
+    ROTATE_KEYS[0],
+    ROTATE_KEYS[1],
+    ROTATE_KEYS[2],
+    ROTATE_KEYS[3],
+];
+const SOCKET_KEYS: [&str; 2] = ["settle", "resend_bytes"];
+const ROTATE_KEYS: [&str; 4] = ["batch_bytes", "batch_events", "batch_interval", "end_timeout"];
 
 const ROTATE_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 40;
 const ROTATE_INTERVAL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(365 * 86_400);
@@ -204,6 +285,12 @@ const SECONDS_TO_MINUTES: RangeInclusive<Duration> = Duration::from_millis(100).
 
 /// Below, a peer's kernel would be trusted as fast as it answers; above, the resend window only grows.
 const SETTLE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(60);
+
+/// Below, connections come and go for a handful of documents; above, what is sent again after a break only grows.
+const BATCH_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(300);
+
+/// A peer that is held back by its own destinations ends late, and everything sent again meanwhile makes that worse.
+const END_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3_600);
 
 /// The kernel applies it to a peer that lives with its window shut, so seconds would cut back-pressure short.
 const USER_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(3_600);
@@ -214,6 +301,9 @@ const RESEND_BYTES: u64 = 32 << 20;
 /// Each is a set of metric series and a cursor in the buffer.
 const SINKS_MAX: usize = 64;
 const HOSTS_MAX: usize = 64;
+
+/// The index of a `--to` that names none.
+const INDEX: &str = "elb-%Y.%m.%d";
 
 const SNIPPET: &str = "add one, for instance:
 [[sink]]

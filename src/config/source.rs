@@ -125,12 +125,13 @@ fn decide_plan(
     }
     let parse = decide_parse(source, &name, shared);
     let confirm = matches!(kind, Kind::Tcp).then(|| decide_confirm(source));
+    let refuses_long_lines = decide_long_lines(source, kind);
     let connections_max = source.integer("max_connections", 1..=1_000_000, 10_000);
     let idle_timeout = source.duration("idle_timeout", IDLE, Duration::from_secs(360));
     let kind = match kind {
         Kind::Tcp => SourceKind::Tcp(TcpSourcePlan { confirm: confirm.unwrap_or_default(), idle_timeout }),
-        Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout)),
-        Kind::Beats => SourceKind::Beats(decide_beats(source, &parse, idle_timeout)),
+        Kind::Http => SourceKind::Http(decide_http(source, &parse, idle_timeout, refuses_long_lines)),
+        Kind::Beats => SourceKind::Beats(decide_beats(source, &parse, idle_timeout, refuses_long_lines)),
     };
     let fields = decide_fields(source, overrides);
     let proxy = decide_proxy(source);
@@ -153,12 +154,32 @@ fn decide_plan(
     })
 }
 
-fn decide_beats(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> BeatsSourcePlan {
+/// Whether a line over the limit is refused. A TCP source with confirmation can do nothing else, and one without cannot refuse.
+fn decide_long_lines(source: &mut Reader<'_, '_>, kind: Kind) -> bool {
+    let words = Words { now: &[("refuse", true), ("cut", false)], later: &[] };
+    if matches!(kind, Kind::Tcp) {
+        if source.has("long_lines") {
+            let _ = source.one_of("long_lines", &words, ("refuse", true));
+            let what =
+                "is for sources that answer: a TCP source cuts long lines with confirm = \"none\", and refuses them otherwise";
+            source.refuse_key("long_lines", what, "remove it");
+        }
+        return false;
+    }
+    source.one_of("long_lines", &words, ("refuse", true))
+}
+
+fn decide_beats(
+    source: &mut Reader<'_, '_>,
+    parse: &ParsePlan,
+    idle_timeout: Duration,
+    refuses_long_lines: bool,
+) -> BeatsSourcePlan {
     let window_events_max = source.integer("max_window_events", 1..=1_000_000, 65_536);
     let inflated_bytes_max = source.size("max_inflated_bytes", INFLATED_BYTES, 128 << 20, Origin::Default);
     let limits = Limits {
         window_events_max,
-        event_bytes_max: u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX),
+        event_bytes_max: refuses_long_lines.then(|| u32::try_from(parse.line_bytes_max).unwrap_or(u32::MAX)),
         inflated_bytes_max,
     };
     BeatsSourcePlan { limits, idle_timeout }
@@ -169,12 +190,17 @@ fn decide_confirm(source: &mut Reader<'_, '_>) -> Confirm {
     source.one_of("confirm", &Words { now: &confirms, later: &[] }, ("none", Confirm::None))
 }
 
-fn decide_http(source: &mut Reader<'_, '_>, parse: &ParsePlan, idle_timeout: Duration) -> HttpSourcePlan {
+fn decide_http(
+    source: &mut Reader<'_, '_>,
+    parse: &ParsePlan,
+    idle_timeout: Duration,
+    refuses_long_lines: bool,
+) -> HttpSourcePlan {
     let packed = source.size("max_body_bytes", BODY_BYTES, BODY_BYTES_MAX, Origin::Default);
     let unpacked = source.size("max_unpacked_bytes", BODY_BYTES, UNPACKED_BYTES_MAX, Origin::Default);
     let ack_timeout = source.duration("ack_timeout", ACK, Duration::from_secs(4));
     let limits = BodyLimits { packed, unpacked };
-    HttpSourcePlan { limits, line_bytes_max: parse.line_bytes_max, ack_timeout, idle_timeout }
+    HttpSourcePlan { limits, line_bytes_max: parse.line_bytes_max, refuses_long_lines, ack_timeout, idle_timeout }
 }
 
 /// What says how lines become documents, its static fields aside.

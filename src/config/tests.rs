@@ -16,15 +16,21 @@ use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::relay::SourceKind;
 use crate::pipeline::relay::SourcePlan;
+use crate::sink::DialPlan;
 use crate::sink::FilePlan;
 use crate::sink::LogstashTcpPlan;
+use crate::sink::Release;
 use crate::sink::SinkKind;
 use crate::source::tcp::Confirm;
 
+mod aws;
 mod handling;
 mod listener;
+mod lumberjack;
+mod sinks_tls;
 mod tenants;
 mod tls;
+mod when;
 
 fn variables(name: &str) -> Option<String> {
     match name {
@@ -97,11 +103,13 @@ fn check_sink(kind: &str, line: &str, column: usize, key: &str, words: &str) {
     let must = match kind {
         "file" => "path='/x'",
         "logstash_tcp" => "hosts=['a:1']",
+        "elasticsearch" | "http" | "logstash_http" => "hosts=['http://a']",
         _ => "",
     };
     let must = if line.split('=').next().map(str::trim) == must.split('=').next() { "" } else { must };
     let text = format!("[[source]]\nname='in'\ntype='tcp'\naddress='127.0.0.1:5000'\n[[sink]]\nname='out'\ntype='{kind}'\n");
-    check(&format!("{text}{must}\n{line}\n"), (9, column), key, words);
+    let behind = if kind == "elasticsearch" && !line.starts_with("index") { "index='x'" } else { "" };
+    check(&format!("{text}{must}\n{line}\n{behind}\n"), (9, column), key, words);
 }
 
 fn given(value: &str, by: &str) -> Given {
@@ -218,10 +226,8 @@ fn a_file_is_read_as_it_says() {
     let SinkKind::LogstashTcp(logstash) = &plan.relay.sinks[0].kind else { panic!("{:?}", plan.relay.sinks) };
     let want = LogstashTcpPlan {
         hosts: vec!["logs.example:5000".to_owned(), "[::1]:5000".to_owned()],
-        connect_timeout: Duration::from_secs(10),
-        settle: Duration::from_secs(3),
-        resend_bytes: 32 << 20,
-        user_timeout: Duration::from_secs(300),
+        dial: DialPlan { connect_timeout: Duration::from_secs(10), user_timeout: Duration::from_secs(300), tls: None },
+        release: Release::Socket { settle: Duration::from_secs(3), resend_bytes: 32 << 20 },
     };
     assert_eq!(*logstash, want);
     let want =
@@ -252,7 +258,7 @@ fn a_small_budget_gives_small_defaults() {
     let text = GOOD.replace("type = 'stdout'", "type = 'logstash_tcp'\nhosts = ['a:1']");
     let plan = plan(&format!("[memory]\nmax_bytes = '16MiB'{text}"));
     let SinkKind::LogstashTcp(logstash) = &plan.relay.sinks[0].kind else { panic!("{:?}", plan.relay.sinks) };
-    assert_eq!(logstash.resend_bytes, 12 << 20);
+    assert_eq!(logstash.release, Release::Socket { settle: Duration::from_secs(2), resend_bytes: 12 << 20 });
     assert_eq!(plan.relay.buffer.bytes_max(), 12 << 20);
 }
 
@@ -266,6 +272,7 @@ fn flags_win_over_the_file() {
         fields: vec![given("Environment=prod=1", "--field"), given("Extra=", "--field")],
         data_dir: Some(given("/var/lib/elbow", "--data-dir")),
         forget: vec!["old".to_owned()],
+        is_running: false,
     };
     let text = GOOD.replace("[[sink]]", "fields = { Environment = 'ci', Team = 'ops' }\n[[sink]]");
     let plan = try_load(&text, &overrides).unwrap();
@@ -296,7 +303,7 @@ fn flags_alone_are_enough() {
 fn mistakes_in_flags_name_the_flag() {
     let overrides = Overrides {
         listen: Some(given("5000", "--listen")),
-        to: vec![given("http://a", "--to"), given("logstash://a", "ELBOW_TO"), given("file:", "--to")],
+        to: vec![given("ftp://a", "--to"), given("logstash://a", "ELBOW_TO"), given("file:", "--to")],
         admin: Some(given("0.0.0.0:1", "--admin")),
         schema: Some(given("asw", "--schema")),
         fields: vec![given("tags=x", "--field"), given("x", "--field")],
@@ -305,7 +312,7 @@ fn mistakes_in_flags_name_the_flag() {
     let shown = load(&built_in(&overrides), &overrides, &|_| None).unwrap_err().to_string();
     for words in [
         "--listen: \"5000\": is a port without a host",
-        "--to: \"http://a\" is nowhere documents can go",
+        "--to: \"ftp://a\" is nowhere documents can go",
         "ELBOW_TO: \"a\": has no port",
         "--to: \"\": not the path of a file",
         "--admin: \"0.0.0.0:1\": the admin listener has neither",
@@ -372,6 +379,7 @@ fn mistakes_in_a_source() {
     check_source("format = 'abl'", 10, "source.format", "did you mean \"alb\"?");
     check_source("schema = 'esc'", 10, "source.schema", "did you mean \"ecs\"?");
     check_source("confirm = 'lines'", 11, "source.confirm", "did you mean \"line\"?");
+    check_source("long_lines = 'cut'", 14, "source.long_lines", "remove it");
     check_source("confirm = true", 11, "source.confirm", "expected a string");
     check_source("on_reject = 'letter'", 13, "source.on_reject", "allowed: \"tag\", \"dead_letter\" or \"drop\"");
     check_source("on_reject = 'dead_letter'", 13, "source.on_reject", "there is no data_dir");
@@ -417,10 +425,34 @@ fn mistakes_in_a_sink() {
     check_sink("logstash_tcp", "hosts = ['a:0']", 10, "sink.hosts", "the port");
     check_sink("logstash_tcp", "settle = '1h'", 10, "sink.settle", "allowed: 100ms to 1m");
     check_sink("logstash_tcp", "resend_bytes = '200MiB'", 16, "sink.resend_bytes", "more than the buffer holds");
-    check_sink("logstash_tcp", "release = 'rotate'", 11, "sink.release", "not available yet");
-    check_sink("logstash_tcp", "tls = true", 1, "sink.tls", "not available yet");
+    check_sink("logstash_tcp", "release = 'rotat'", 11, "sink.release", "did you mean \"rotate\"?");
+    check_sink("logstash_tcp", "batch_bytes = '1MiB'", 1, "sink.batch_bytes", "belongs to release = \"rotate\"");
+    check_sink("logstash_tcp", "batch_bytes = '1KiB'\nrelease = 'rotate'", 15, "sink.batch_bytes", "allowed: 64KiB to 1GiB");
+    check_sink("logstash_tcp", "settle = '2s'\nrelease = 'rotate'", 1, "sink.settle", "belongs to release = \"socket\"");
+    check_sink("logstash_tcp", "tls = true", 7, "sink.tls", "expected a table");
+    check_sink("stdout", "tls = {}", 1, "sink.tls", "belongs to sinks that connect to somebody");
     check_sink("logstash_tcp", "user_timout = '5m'", 1, "sink.user_timout", "did you mean user_timeout?");
-    check(&GOOD.replace("'stdout'", "'elasticsearch'"), (8, 8), "sink.type", "not available yet");
+    check(&GOOD.replace("'stdout'", "'elasticsearch'\nindex = 'x'"), (6, 1), "sink.hosts", "add hosts = [");
+    check_sink("elasticsearch", "index = 'X'", 9, "sink.index", "lower case");
+    check_sink("elasticsearch", "compression = 'zstd'", 15, "sink.compression", "\"none\" or \"gzip\"");
+    check_sink("elasticsearch", "request_bytes = '1KiB'", 17, "sink.request_bytes", "allowed: 64KiB to 100MiB");
+    check_sink("elasticsearch", "concurrency = 0", 15, "sink.concurrency", "allowed: 1 to 64");
+    check_sink("elasticsearch", "user = 'a'", 8, "sink.user", "has no password");
+    check_sink("elasticsearch", "api_key = \"a\\nb\"", 11, "sink.api_key", "cannot stand in a header");
+    check_sink("elasticsearch", "token_file = '/nowhere'", 14, "sink.token_file", "cannot be read");
+    check_sink("elasticsearch", "settle = '2s'", 1, "sink.settle", "belongs to sinks of type \"logstash_tcp\"");
+    check_sink("stdout", "index = 'x'", 1, "sink.index", "belongs to sinks of type \"elasticsearch\"");
+    check_sink("http", "path = 'x'", 8, "sink.path", "begins with a slash");
+    check_sink("http", "method = 'GET'", 10, "sink.method", "\"POST\" or \"PUT\"");
+    check_sink("http", "body = 'json'", 8, "sink.body", "\"array\" or \"lines\"");
+    check_sink("logstash_http", "request_events = 0", 18, "sink.request_events", "allowed: 1 to 20000");
+    check_sink("logstash_http", "headers = { Host = 'a' }", 20, "sink.headers.Host", "written by the relay");
+    check_sink("http", "headers = { X-A = \"a\\nb\" }", 19, "sink.headers.X-A", "cannot stand in a header");
+    check_sink("http", "headers = { X-A = 1 }", 19, "sink.headers.X-A", "expected a string");
+    check_sink("http", "headers = { X-A = { file = '/nowhere' } }", 19, "sink.headers.X-A", "cannot be read");
+    check_sink("http", "headers = { X-A = { path = '/x' } }", 19, "sink.headers.X-A", "needs a file");
+    check_sink("http", "headers = { 'X A' = 'a' }", 21, "sink.headers.X A", "not a header's name");
+    check_sink("stdout", "body = 'lines'", 1, "sink.body", "belongs to sinks of type \"http\"");
     check(&GOOD.replace("'stdout'", "'logstash'"), (8, 8), "sink.type", "did you mean \"logstash_tcp\"?");
     check(&GOOD.replace("'stdout'", "'file'"), (6, 1), "sink.path", "is missing");
     check(&GOOD.replace("'stdout'", "'logstash_tcp'"), (6, 1), "sink.hosts", "add hosts = [");

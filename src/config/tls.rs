@@ -33,7 +33,7 @@ pub fn decide_tls(source: &mut Reader<'_, '_>, name: &str) -> Option<TlsPlan> {
 }
 
 /// A path; with an example, one that has to be there.
-fn decide_path(tls: &mut Reader<'_, '_>, key: &'static str, example: Option<&str>) -> Option<PathBuf> {
+pub(super) fn decide_path(tls: &mut Reader<'_, '_>, key: &'static str, example: Option<&str>) -> Option<PathBuf> {
     let written = match example {
         Some(example) => tls.required(key, example)?,
         None => tls.string(key)?,
@@ -98,7 +98,7 @@ fn decide_names(tls: &mut Reader<'_, '_>, client_auth: ClientAuth) -> Vec<String
 }
 
 /// A handshake is four messages: within a second between continents. What lies far above that is not there any more.
-const HANDSHAKE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(120);
+pub(super) const HANDSHAKE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(120);
 
 /// All of them are compared with all names in a certificate, at each handshake.
 const NAMES_MAX: usize = 1024;
