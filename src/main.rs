@@ -11,11 +11,13 @@ use elbow::cli::letters;
 use elbow::cli::parse;
 use elbow::cli::run;
 use elbow::cli::schema;
+use elbow::cli::setup;
 
 fn main() -> ExitCode {
     match args::from_process() {
         Command::Run(command) => run::run(&command),
         Command::Letters(command) => letters::letters(&command),
+        Command::Setup(command) => setup::setup(&command),
         Command::Parse(command) => parse::parse(&command),
         Command::Mapping(schema) => schema::mapping(schema, &mut io::stdout().lock()),
         Command::Buffer(command) => ExitCode::from(buffer::buffer(&command, &mut io::stdout().lock(), &mut io::stderr().lock())),

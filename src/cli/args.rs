@@ -6,6 +6,7 @@
 mod buffer;
 mod letters;
 mod logs;
+mod setup;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::pipeline::plan::Format;
 use crate::pipeline::plan::OnReject;
 use crate::pipeline::plan::ParsePlan;
 use letters::TypedLetters;
+use setup::TypedSetup;
 
 pub use crate::cli::args::logs::LogFormat;
 pub use crate::cli::args::logs::LogLevel;
@@ -41,6 +43,9 @@ pub use letters::Letters;
 pub use letters::LettersPlace;
 pub use letters::Purged;
 pub use letters::ReplayLetters;
+pub use setup::Lifecycle;
+pub use setup::Setup;
+pub use setup::SetupElasticsearch;
 
 /// What to do, as decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +62,8 @@ pub enum Command {
     Buffer(Buffer),
     /// Look after dead letters.
     Letters(Letters),
+    /// Prepare a destination.
+    Setup(Setup),
 }
 
 /// Running the relay.
@@ -137,6 +144,7 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
         }
         Some(TypedCommand::Buffer { command }) => Command::Buffer(command.decide()),
         Some(TypedCommand::DeadLetters(letters)) => Command::Letters(letters.decide(inner)),
+        Some(TypedCommand::Setup(setup)) => Command::Setup(setup.decide(inner)),
         Some(TypedCommand::Schema(schema)) => Command::Mapping(schema.mapping),
         Some(TypedCommand::Parse(parse)) => Command::Parse(Parse {
             format: parse.format,
@@ -196,6 +204,9 @@ enum TypedCommand {
     /// List, show, export, replay and remove the lines that no parser took
     #[command(subcommand)]
     DeadLetters(TypedLetters),
+    /// Prepare a destination for what a sink will send
+    #[command(subcommand)]
+    Setup(TypedSetup),
 }
 
 #[derive(Debug, Args)]
@@ -318,6 +329,7 @@ impl TypedPlan {
             forget: self.forget.clone(),
             schema: one(&self.schema, "schema", "--schema", "ELBOW_SCHEMA"),
             fields: many(&self.fields, "fields", "--field", "ELBOW_FIELD", |c| c == ','),
+            is_running: false,
         }
     }
 }

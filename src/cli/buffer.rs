@@ -239,9 +239,11 @@ fn line(entry: &Entry, mark: &Mark, source: &str, document: &[u8], scan: &mut Sc
     let is_json = scan.scan(document, 0, document.len()).is_ok() && !scan.has_newline();
     let document = if is_json { text } else { quoted(&text).into() };
     let id = String::from_utf8_lossy(&mark.id.hex()).into_owned();
+    let format = mark.origin.map_or(String::new(), |origin| format!("\"format\":\"{}\",", origin.label()));
     let tenant = entry.batch.tenant.as_ref().map_or(String::new(), |tenant| format!("\"tenant\":{},", quoted(tenant)));
+    let sink = entry.batch.sink.as_ref().map_or(String::new(), |sink| format!("\"sink\":{},", quoted(sink)));
     format!(
-        "{{\"seq\":{},\"id\":\"{id}\",\"time\":{},\"received\":{},\"source\":{},{tenant}\"document\":{document}}}\n",
+        "{{\"seq\":{},\"id\":\"{id}\",\"time\":{},\"received\":{},\"source\":{},{tenant}{sink}{format}\"document\":{document}}}\n",
         entry.seq.0,
         quoted(&moment(mark.time)),
         quoted(&moment(entry.batch.received)),

@@ -49,7 +49,7 @@ pub fn check(command: &Check, out: &mut dyn Write, err: &mut dyn Write) -> io::R
     }
 }
 
-/// Loads the TLS of each source as the relay would. Certificates that do not hold become warnings of the plan; gives what
+/// Loads the TLS of each source and sink as the relay would. Certificates that do not hold become warnings of the plan; gives what
 /// cannot be used.
 fn check_certificates(plan: &mut Plan) -> Vec<StartError> {
     let mut mistakes = Vec::new();
@@ -63,6 +63,7 @@ fn check_certificates(plan: &mut Plan) -> Vec<StartError> {
             Err(error) => mistakes.push(error),
         }
     }
+    mistakes.extend(plan.relay.sinks.iter().cloned().filter_map(|sink| certificates::load_sink(sink).err()));
     mistakes
 }
 

@@ -32,6 +32,8 @@ use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::pipeline::letters::KEPT;
 use crate::pipeline::letters::Letter;
+use crate::pipeline::letters::REFUSED;
+use crate::pipeline::letters::refused;
 use crate::time::format_millis;
 
 /// Exit status when some letters stay, or are not there.
@@ -149,16 +151,16 @@ fn list(place: &LettersPlace, wanted: Option<&str>, limit: u64) -> Result<u8, Tr
         if !is_of(wanted, source) {
             return Ok(ControlFlow::Continue(()));
         }
-        let letter = Letter::read(event.document);
-        let (reason, message) = match &letter {
-            Some(letter) => (letter.reason.as_str(), letter.message.as_str()),
-            None => (NO_LETTER, ""),
+        let (reason, message) = match (Letter::read(event.document), refused(event.document)) {
+            (Some(letter), _) => (letter.reason, letter.message),
+            (None, Some(refused)) => (REFUSED.to_owned(), format!("{}: {}", refused.sink, refused.words)),
+            (None, None) => (NO_LETTER.to_owned(), String::new()),
         };
-        *counts.entry((source.to_owned(), reason.to_owned())).or_default() += 1;
+        *counts.entry((source.to_owned(), reason.clone())).or_default() += 1;
         if named < limit {
             let (id, received) = (event.mark.id.hex(), format_millis(event.entry.batch.received));
             let (id, received) = (String::from_utf8_lossy(&id), String::from_utf8_lossy(&received));
-            writeln!(out, "{:<8} {received} {source} {reason} {id} {}", address(event), beginning(message))?;
+            writeln!(out, "{:<8} {received} {source} {reason} {id} {}", address(event), beginning(&message))?;
             named += 1;
         }
         Ok(ControlFlow::Continue(()))

@@ -7,3 +7,4 @@ pub mod letters;
 pub mod parse;
 pub mod run;
 pub mod schema;
+pub mod setup;

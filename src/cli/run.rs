@@ -104,9 +104,11 @@ async fn relay(plan: Plan, handed: Handed, command: &Run) -> u8 {
             complain(&format!("elbow: {error}"));
             return match error {
                 // What the configuration names cannot be used: that is found here and not while planning, which opens nothing.
-                StartError::Lookup(_) | StartError::Look { .. } | StartError::Tls { .. } | StartError::Tenants(_) => {
-                    EXIT_CONFIGURATION
-                }
+                StartError::Lookup(_)
+                | StartError::Look { .. }
+                | StartError::Tls { .. }
+                | StartError::SinkTls { .. }
+                | StartError::Tenants(_) => EXIT_CONFIGURATION,
                 StartError::Open(OpenError::Orphan { .. }) => EXIT_CONFIGURATION,
                 StartError::Resolve { .. }
                 | StartError::Listen { .. }
@@ -153,7 +155,8 @@ async fn relay(plan: Plan, handed: Handed, command: &Run) -> u8 {
 /// Reads the configuration again and has its tenants take the place of those there are; everything else in it waits for the
 /// next start.
 async fn replace_tenants(command: &Run, tenants: Option<&mpsc::Sender<TenantsPlan>>) {
-    let plan = match load(command.config.as_deref(), &command.overrides) {
+    let overrides = Overrides { is_running: true, ..command.overrides.clone() };
+    let plan = match load(command.config.as_deref(), &overrides) {
         Ok(plan) => plan.relay.tenants,
         Err(error) => return tracing::error!(%error, "the configuration has mistakes: what was before stays in force"),
     };
@@ -222,7 +225,8 @@ fn announce(relay: &Relay, sinks: &[SinkPlan], buffer: &BufferPlan, is_first_try
         tracing::info!(%address, "health listener: /health /ready");
     }
     for sink in sinks {
-        tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets all documents");
+        let gets = if sink.when.is_some() { "the documents that its `when` selects" } else { "all documents" };
+        tracing::info!(sink = %sink.name, to = %destination(sink), durability, "this sink gets {gets}");
     }
     if !is_first_try {
         return;
@@ -259,6 +263,15 @@ fn destination(sink: &SinkPlan) -> String {
         SinkKind::Stdout => "standard output".to_owned(),
         SinkKind::File(file) => format!("the file {}", file.path.display()),
         SinkKind::LogstashTcp(logstash) => format!("Logstash at {}", logstash.hosts.join(", ")),
+        SinkKind::Lumberjack(plan) => format!("Lumberjack at {}", plan.hosts.join(", ")),
+        SinkKind::Elasticsearch(search) => {
+            let hosts: Vec<&str> = search.http.hosts.iter().map(|host| host.address.as_str()).collect();
+            format!("Elasticsearch or OpenSearch at {}", hosts.join(", "))
+        }
+        SinkKind::HttpPost(post) => {
+            let hosts: Vec<&str> = post.http.hosts.iter().map(|host| host.address.as_str()).collect();
+            format!("{} at {}", if post.is_logstash { "Logstash" } else { "HTTP" }, hosts.join(", "))
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use super::format::Shape;
 /// Characters of a text that are indexed. A term of Lucene has at most 32 766 bytes, and a character of UTF-8 up to four.
 const IGNORE_ABOVE: u32 = 8191;
 
+/// What a template of ours says of who looks after it, in `_meta.managed_by`.
+pub const MANAGED_BY: &str = "elbow";
+
 /// The index template for documents of a schema; with the fields `classic_extra` adds, in `classic`.
 pub fn template(schema: Schema) -> Value {
     let mut properties = Properties::default();
@@ -46,7 +49,7 @@ pub fn template(schema: Schema) -> Value {
                 "properties": properties.0,
             },
         },
-        "_meta": {"description": format!("Documents of Elbow in the schema {}", schema.label())},
+        "_meta": {"managed_by": MANAGED_BY, "description": format!("Documents of Elbow in the schema {}", schema.label())},
     })
 }
 
@@ -73,7 +76,14 @@ impl Properties {
         for name in ["@version", "tags", "event.id", "elbow.reason"] {
             self.put(name, keyword());
         }
-        self.put("elbow.at", json!({"type": "long"}));
+        self.put("elbow.at", number("long"));
+        // Of a letter about a document that a destination has refused: that document is kept, and not taken apart again.
+        for name in ["elbow.sink", "elbow.error"] {
+            self.put(name, keyword());
+        }
+        self.put("elbow.status", number("long"));
+        self.put("elbow.words", json!({"type": "text", "norms": false}));
+        self.put("document", json!({"type": "object", "enabled": false}));
         self.put("message", json!({"type": "text", "norms": false}));
     }
 
@@ -97,10 +107,10 @@ impl Properties {
     fn classic(&mut self) {
         self.put("EventReceivedTime", date());
         for name in ["TimeToForwardRequest", "TimeTaken", "TimeToForwardResponse"] {
-            self.put(name, json!({"type": "double"}));
+            self.put(name, number("double"));
         }
         for name in ["BytesUploadedFromClient", "BytesDownloadedByClient"] {
-            self.put(name, json!({"type": "long"}));
+            self.put(name, number("long"));
         }
         for name in [
             "LoadBalancerName",
@@ -153,7 +163,7 @@ impl Properties {
         for name in ["scheme", "domain", "path", "query", "fragment", "extension", "username", "password"] {
             self.put(&format!("{at}.{name}"), keyword());
         }
-        self.put(&format!("{at}.port"), json!({"type": "integer"}));
+        self.put(&format!("{at}.port"), number("integer"));
     }
 
     /// What enrichment adds.
@@ -182,7 +192,7 @@ impl Properties {
             }
         }
         for at in networks {
-            self.put(&format!("{at}.number"), json!({"type": "long"}));
+            self.put(&format!("{at}.number"), number("long"));
             self.put(&format!("{at}.organization.name"), keyword());
         }
         for name in ["name", "version", "os.name", "os.version", "os.full", "device.name"] {
@@ -200,6 +210,12 @@ fn date() -> Value {
     json!({"type": "date", "format": "strict_date_optional_time", "ignore_malformed": true})
 }
 
+/// What does not fit stays in the document and is left out of the index: lines are checked for their shape, and a number of that
+/// may still be larger than an index can hold.
+fn number(kind: &str) -> Value {
+    json!({"type": kind, "ignore_malformed": true})
+}
+
 fn ip_address() -> Value {
     json!({"type": "ip", "ignore_malformed": true})
 }
@@ -209,8 +225,8 @@ pub fn by_shape(shape: &Shape) -> Value {
     match shape {
         Shape::Text | Shape::WordList | Shape::PassOrFail | Shape::Request { .. } | Shape::Endpoint { .. } => keyword(),
         Shape::Ip => ip_address(),
-        Shape::Integer => json!({"type": "long", "ignore_malformed": true}),
-        Shape::Number => json!({"type": "double"}),
+        Shape::Integer => number("long"),
+        Shape::Number => number("double"),
         Shape::Time | Shape::LooseTime => date(),
     }
 }
@@ -219,9 +235,9 @@ pub fn by_shape(shape: &Shape) -> Value {
 pub fn by_form(form: Form) -> Value {
     match form {
         Form::Ip => ip_address(),
-        Form::Integer => json!({"type": "long", "ignore_malformed": true}),
-        Form::EndpointPort => json!({"type": "integer"}),
-        Form::Number | Form::Seconds => json!({"type": "double"}),
+        Form::Integer => number("long"),
+        Form::EndpointPort => number("integer"),
+        Form::Number | Form::Seconds => number("double"),
         Form::EventTime | Form::Date | Form::DateVerbatim | Form::NotBefore | Form::NotAfter => date(),
         Form::EndpointIp
         | Form::EndpointPortText

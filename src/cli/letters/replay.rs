@@ -110,7 +110,7 @@ impl Work<'_> {
 
 /// Says what became of the letters and gives the exit status.
 fn finish(outcome: &Outcome, lost: u64, is_dry: bool) -> Result<u8, Trouble> {
-    let Outcome { good, as_is, dropped, rejected, of_no_source, not_chosen } = *outcome;
+    let Outcome { good, as_is, dropped, rejected, of_no_source, of_no_sink, not_chosen } = *outcome;
     let would = if is_dry { "would be " } else { "" };
     let mut text = format!("{} {would}replayed", counted(good));
     for (count, what) in [
@@ -118,6 +118,7 @@ fn finish(outcome: &Outcome, lost: u64, is_dry: bool) -> Result<u8, Trouble> {
         (dropped, "dropped by rules"),
         (rejected, "still rejected: they stay"),
         (of_no_source, "of sources that are not configured: they stay"),
+        (of_no_sink, "refused by sinks that are not configured: they stay"),
         (not_chosen, "of other sources: left alone"),
         (lost, "damaged or missing: passed over"),
     ] {
