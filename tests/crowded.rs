@@ -50,7 +50,7 @@ fn plan(file: &Path) -> RelayPlan {
         admin: None,
         health: None,
         sources: vec![SourcePlan { door, kind, parse }],
-        sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file) }],
+        sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file), fallback: None, when: None }],
         lookups: Vec::new(),
         tenants: TenantsPlan::default(),
         id_key: IdKey::PUBLISHED,

@@ -19,6 +19,10 @@ mod connections;
 mod crowds;
 #[path = "e2e/delivery.rs"]
 mod delivery;
+#[path = "e2e/elasticsearch.rs"]
+mod elasticsearch;
+#[path = "e2e/fallback.rs"]
+mod fallback;
 #[path = "e2e/figures.rs"]
 mod figures;
 #[path = "e2e/handling.rs"]
@@ -31,18 +35,30 @@ mod http;
 mod http_faults;
 #[path = "e2e/http_limits.rs"]
 mod http_limits;
+#[path = "e2e/http_sink.rs"]
+mod http_sink;
 #[path = "e2e/letters.rs"]
 mod letters;
 #[path = "e2e/lines.rs"]
 mod lines;
 #[path = "e2e/listeners.rs"]
 mod listeners;
+#[path = "e2e/lumberjack_sink.rs"]
+mod lumberjack_sink;
 #[path = "e2e/pressure.rs"]
 mod pressure;
 #[path = "e2e/proxy.rs"]
 mod proxy;
+#[path = "e2e/rotate.rs"]
+mod rotate;
+#[path = "e2e/routing.rs"]
+mod routing;
+#[path = "e2e/secrets.rs"]
+mod secrets;
 #[path = "e2e/senders.rs"]
 mod senders;
+#[path = "e2e/sinks_tls.rs"]
+mod sinks_tls;
 #[path = "e2e/stopping.rs"]
 mod stopping;
 #[path = "e2e/tenants.rs"]
@@ -55,3 +71,5 @@ mod tls_crowds;
 mod tls_ends;
 #[path = "e2e/tls_files.rs"]
 mod tls_files;
+#[path = "e2e/whose.rs"]
+mod whose;

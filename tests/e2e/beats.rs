@@ -182,6 +182,51 @@ fn a_sender_that_breaks_the_rules_is_told_what_is_stored_and_disturbs_nobody() {
 }
 
 #[test]
+fn an_event_that_comes_again_has_its_id_in_whatever_order_its_members_stand() {
+    let first =
+        r#"{"@timestamp":"2026-11-23T09:21:56.667Z","message":"x","log":{"offset":7,"file":{"path":"/a"}},"tags":["a","b"]}"#;
+    let again =
+        r#"{"tags":["a","b"],"log":{"file":{"path":"/a"},"offset":7},"message":"x","@timestamp":"2026-11-23T09:21:56.667Z"}"#;
+    let other = first.replace("7,", "8,");
+    for (settings, same) in [("identity = \"content\"", true), ("", false)] {
+        let relay = with_beats(Relay::to_stdout(), settings).start();
+        for event in [first, again, &other] {
+            let mut beat = beat(&relay);
+            beat.send(whole(&[event.to_owned()]));
+            beat.is_acked(1);
+        }
+        let documents = relay.stop().cleanly().documents;
+        let id = |at: usize| documents[at]["event.id"].as_str().expect("an id");
+        assert_eq!(id(0) == id(1), same, "{documents:?}");
+        assert_ne!(id(0), id(2));
+        assert_eq!(documents[1]["log"]["offset"], 7);
+    }
+}
+
+#[test]
+fn where_long_events_are_cut_a_sender_goes_on_behind_them() {
+    let relay = with_beats(Relay::to_stdout(), "max_line_bytes = \"1KiB\"\nlong_lines = \"cut\"").start();
+    let long = format!("{{\"n\":1,\"text\":\"{}\"}}", "y\n".repeat(50_000));
+    let mut beat = beat(&relay);
+    for (at, packs) in [false, true].into_iter().enumerate() {
+        let first = 100 * at as u64;
+        let frames = whole(&[json(first), long.clone(), json(first + 1)]);
+        beat.send(if packs { compressed(&frames) } else { frames });
+        beat.is_acked(3);
+    }
+    let metrics = relay.metrics();
+    assert_eq!(metrics.sum("source_cut_lines_total"), 2);
+    assert_eq!(metrics.sum("source_skipped_bytes_total"), 2 * (long.len() as u64 - 1_024));
+    let documents = relay.stop().cleanly().documents;
+    assert_eq!(documents.len(), 6);
+    for cut in [&documents[1], &documents[4]] {
+        assert_eq!(cut["tags"], serde_json::json!(["_elbow_truncated"]));
+        assert_eq!(cut["message"], long[..1_024].replace('\n', " ").as_str());
+    }
+    assert_eq!(ids_of(&[&documents[..1], &documents[2..4], &documents[5..]].concat()), [0, 1, 100, 101]);
+}
+
+#[test]
 fn a_sender_that_resets_in_the_middle_leaves_what_was_whole() {
     let relay = with_beats(Relay::to_stdout(), "").start();
     let mut beat = beat(&relay);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::support::http::Answer;
 use crate::support::http::Http;
 use crate::support::http::gzip;
+use crate::support::http::post;
 use crate::support::relay::Relay;
 
 const NDJSON: (&str, &str) = ("Content-Type", "application/x-ndjson");
@@ -109,6 +110,33 @@ fn each_action_has_its_answer() {
     let documents = relay.stop().cleanly().documents;
     assert_eq!(documents.len(), 3);
     assert_eq!((&documents[0]["n"], &documents[1]["message"], &documents[2]["n"]), (&1.into(), &"no JSON".into(), &3.into()));
+}
+
+#[test]
+fn where_long_lines_are_cut_no_sender_is_refused_for_one() {
+    let relay = Relay::to_stdout().and_http("max_line_bytes = \"1KiB\"\nlong_lines = \"cut\"").start();
+    let object = |number: u64, bytes: usize| format!("{{\"n\":{number},\"text\":\"{}\"}}", "x".repeat(bytes));
+    let (short, long) = (object(1, 9), object(2, 5_000));
+    // Lines, a body of JSON values and an array in it, as the forwarder sends them, and a bulk request.
+    post(relay.web(), &[], format!("one\n{}\nthree\n", "y".repeat(1_025))).took(3, 0);
+    post(relay.web(), &[], format!("{short}\n{long}\n{short}\n")).took(3, 0);
+    post(relay.web(), &[], gzip(format!("[{short},{long},{short}]").as_bytes())).took(3, 0);
+    let body = format!("{{\"index\":{{}}}}\n{short}\n{{\"index\":{{}}}}\n{long}\n{{\"index\":{{}}}}\n{short}\n");
+    assert_eq!(statuses(&bulk(&relay, &body)), [201, 201, 201]);
+    let metrics = relay.metrics();
+    assert_eq!(metrics.sum("source_cut_lines_total"), 4);
+    assert_eq!(metrics.sum("source_skipped_bytes_total"), 1 + 3 * (long.len() as u64 - 1_024));
+    let documents = relay.stop().cleanly().documents;
+    assert_eq!(documents.len(), 12);
+    for (at, document) in documents.iter().enumerate() {
+        if at % 3 != 1 {
+            assert_eq!(document["tags"], Value::Null, "{document}");
+            continue;
+        }
+        assert_eq!(document["tags"], serde_json::json!(["_elbow_truncated"]));
+        let beginning = if at == 1 { "y".repeat(1_024) } else { long[..1_024].to_owned() };
+        assert_eq!(document["message"], beginning.as_str(), "a part of a document is text");
+    }
 }
 
 #[test]

@@ -323,8 +323,10 @@ fn tls_on_a_plain_port_for_http_becomes_no_event_either() {
         TlsSender::try_connect(relay.lines_of("web"), &Authority::new("relays").trusting(None)).is_err(),
         "nobody answers it"
     );
-    let metrics = relay.until(|metrics| metrics.sum("source_connections_ended_total") == 1);
-    assert_eq!((metrics.received(), metrics.sum("source_connections_open")), (0, 0), "{metrics}");
+    let is_over =
+        |metrics: &Metrics| metrics.sum("source_connections_ended_total") == 1 && metrics.sum("source_connections_open") == 0;
+    let metrics = relay.until(is_over);
+    assert_eq!(metrics.received(), 0, "{metrics}");
     relay.stop().cleanly();
 }
 

@@ -4,8 +4,12 @@
 
 pub(crate) mod beats;
 pub(crate) mod draw;
+#[allow(dead_code, reason = "only stories about sinks end connections")]
+pub(crate) mod endings;
 pub(crate) mod flood;
 pub(crate) mod http;
+#[allow(dead_code, reason = "only stories about sinks have one")]
+pub(crate) mod http_server;
 pub(crate) mod lines;
 pub(crate) mod logstash;
 pub(crate) mod machine;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
@@ -51,6 +52,8 @@ fn without_variables(command: &mut Command) {
 #[derive(Clone)]
 pub(crate) struct Setup {
     address: String,
+    /// Where all free ports are.
+    host: Ipv4Addr,
     memory: String,
     buffer: String,
     top: String,
@@ -71,6 +74,7 @@ impl Setup {
         let (memory, buffer, top, admin, source, tables, limits, under, handed, directory) = Default::default();
         Self {
             address: "127.0.0.1:0".to_owned(),
+            host: Ipv4Addr::LOCALHOST,
             memory,
             buffer,
             top,
@@ -138,6 +142,13 @@ impl Setup {
     /// Adds one more sink that sends there.
     pub(crate) fn and_to(mut self, name: &str, address: SocketAddr) -> Self {
         self.sinks += &logstash_sink(name, address);
+        self
+    }
+
+    /// Adds one more sink of a type, with these lines in its table.
+    #[allow(dead_code, reason = "only stories about sinks need it")]
+    pub(crate) fn and_sink(mut self, name: &str, kind: &str, settings: &str) -> Self {
+        self.sinks += &sink(name, kind, settings);
         self
     }
 
@@ -240,6 +251,7 @@ impl Setup {
             "{top}[memory]\n{memory}\n[buffer]\n{buffer}\n[admin]\naddress = \"127.0.0.1:0\"\n{admin}\n[[source]]\nname = \"in\"\n\
              type = \"tcp\"\naddress = \"{address}\"\n{source}\n{sinks}\n{tables}"
         );
+        let text = text.replace("\"127.0.0.1:0\"", &format!("\"{}:0\"", self.host));
         fs::write(&config, text).expect("the file is ours");
         config
     }
@@ -247,6 +259,12 @@ impl Setup {
 
 #[allow(dead_code, reason = "only the oracle needs a relay that is started again, and by more than itself")]
 impl Setup {
+    /// Listens on free ports of this address of the machine. Who tries a port again and again whose relay has died must not
+    /// find another test's relay there: ports of 127.0.0.1 are given to whoever asks next.
+    pub(crate) fn host(self, host: Ipv4Addr) -> Self {
+        Self { host, ..self }
+    }
+
     /// Keeps what waits in this directory.
     pub(crate) fn data_dir(self, path: &Path) -> Self {
         let path = path.to_str().expect("text");
@@ -273,7 +291,11 @@ impl Setup {
 }
 
 fn logstash_sink(name: &str, address: SocketAddr) -> String {
-    format!("[[sink]]\nname = \"{name}\"\ntype = \"logstash_tcp\"\nhosts = [\"{address}\"]\n")
+    sink(name, "logstash_tcp", &format!("hosts = [\"{address}\"]"))
+}
+
+fn sink(name: &str, kind: &str, settings: &str) -> String {
+    format!("[[sink]]\nname = \"{name}\"\ntype = \"{kind}\"\n{settings}\n")
 }
 
 /// A relay that runs. Dropping it kills the process.
@@ -300,6 +322,12 @@ impl Relay {
     #[allow(dead_code, reason = "only stories that write much need it")]
     pub(crate) fn to_file(path: &Path) -> Setup {
         Setup::new(format!("[[sink]]\nname = \"file\"\ntype = \"file\"\npath = \"{}\"\n", path.display()))
+    }
+
+    /// A relay with a sink of a type, with these lines in its table.
+    #[allow(dead_code, reason = "only stories about sinks need it")]
+    pub(crate) fn to_sink(name: &str, kind: &str, settings: &str) -> Setup {
+        Setup::new(sink(name, kind, settings))
     }
 
     /// A relay with the sink `logstash`, which sends there.
@@ -458,6 +486,9 @@ impl Relay {
         let took = begun.elapsed();
         self.documents.end();
         self.log.end();
+        // Who is killed, or given no more time, may be in the middle of a line. Who ends in order is not.
+        let half = self.documents.half();
+        assert!(!status.success() || half.is_none(), "half a line: {half:?}");
         Ended { status: status.code(), took, documents: self.documents(), log: self.log(), log_text: self.log_text() }
     }
 
@@ -561,20 +592,34 @@ impl Ended {
 /// The lines of a pipe, read by a thread of its own.
 struct Heard {
     lines: Arc<Mutex<Vec<String>>>,
+    /// What stands behind the last end of a line when the pipe ends.
+    half: Arc<Mutex<Option<String>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Heard {
     fn from(pipe: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = lines.clone();
+        let half = Arc::new(Mutex::new(None));
+        let (whole, rest) = (lines.clone(), half.clone());
         let thread = thread::spawn(move || {
-            for line in BufReader::new(pipe).lines() {
-                let line = line.expect("the relay writes text");
-                kept.lock().expect("nobody panics holding it").push(line);
+            let mut pipe = BufReader::new(pipe);
+            loop {
+                let mut line = String::new();
+                if pipe.read_line(&mut line).expect("the relay writes text") == 0 {
+                    return;
+                }
+                match line.strip_suffix('\n') {
+                    Some(line) => whole.lock().expect("nobody panics holding it").push(line.to_owned()),
+                    None => *rest.lock().expect("nobody panics holding it") = Some(line),
+                }
             }
         });
-        Self { lines, thread: Some(thread) }
+        Self { lines, half, thread: Some(thread) }
+    }
+
+    fn half(&self) -> Option<String> {
+        self.half.lock().expect("nobody panics holding it").clone()
     }
 
     fn lines(&self) -> Vec<String> {
