@@ -30,6 +30,7 @@ var (
 	check       = flag.String("check", "", "a file of documents to check instead of sending")
 	serve       = flag.String("serve", "", "an address to serve instead of sending")
 	mostDoubled = flag.Int("doubled", 0, "how many events may have been taken twice; what the relay delivers again has the same id")
+	mostHalves  = flag.Int("halves", 0, "how many lines may be half of one: the last one that a killed relay wrote, which the next one ends")
 	patience    = flag.Duration("patience", time.Minute, "how long to go on without an ack")
 )
 
@@ -188,7 +189,7 @@ func checkFile() {
 	}
 	// The ids that the relay has given to what came with each number.
 	seen := make([][]string, *events)
-	strangers, repeated := 0, 0
+	strangers, halves, repeated := 0, 0, 0
 	reader := bufio.NewReaderSize(file, 1<<20)
 	for {
 		line, err := reader.ReadBytes('\n')
@@ -199,6 +200,10 @@ func checkFile() {
 			Number *int   `json:"number"`
 			ID     string `json:"event.id"`
 		}{}
+		if !json.Valid(line) {
+			halves++
+			continue
+		}
 		if json.Unmarshal(line, &document) != nil || document.Number == nil || *document.Number >= *events {
 			strangers++
 			continue
@@ -218,8 +223,8 @@ func checkFile() {
 			doubled += len(ids) - 1
 		}
 	}
-	fmt.Printf("{\"missing\":%d,\"doubled\":%d,\"repeated\":%d,\"strangers\":%d}\n", missing, doubled, repeated, strangers)
-	if missing > 0 || strangers > 0 || doubled > *mostDoubled {
+	fmt.Printf("{\"missing\":%d,\"doubled\":%d,\"repeated\":%d,\"halves\":%d,\"strangers\":%d}\n", missing, doubled, repeated, halves, strangers)
+	if missing > 0 || strangers > 0 || halves > *mostHalves || doubled > *mostDoubled {
 		os.Exit(1)
 	}
 }
