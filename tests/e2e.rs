@@ -53,6 +53,8 @@ mod proxy;
 mod rotate;
 #[path = "e2e/routing.rs"]
 mod routing;
+#[path = "e2e/search_versions.rs"]
+mod search_versions;
 #[path = "e2e/secrets.rs"]
 mod secrets;
 #[path = "e2e/senders.rs"]

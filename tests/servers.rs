@@ -47,29 +47,34 @@ const SCHEMAS: [&str; 3] = ["aws", "classic", "ecs"];
 #[ignore = "needs OpenSearch at ELBOW_OPENSEARCH: tests/servers/start.sh opensearch"]
 fn opensearch_takes_templates_and_documents() {
     let Some(server) = Server::named("ELBOW_OPENSEARCH") else { return };
-    for schema in SCHEMAS {
-        server.holds_documents(schema, &format!("servers-{schema}-%Y.%m.%d"), &format!("servers-{schema}-2026.11.22"), &[]);
-        let stream = format!("servers-stream-{schema}");
-        server.holds_documents(schema, &stream, &stream, &["--data-stream", "--no-lifecycle"]);
-        let streams = server.ask("GET", &format!("/_data_stream/{stream}"), "").1;
-        assert_eq!(streams["data_streams"][0]["template"], format!("elbow-{stream}"), "{streams}");
-        server.forget(&stream, &stream);
-    }
+    server.takes_templates_and_documents(true);
+}
+
+#[test]
+#[ignore = "needs OpenSearch 3 at ELBOW_OPENSEARCH_3: tests/servers/start.sh opensearch-3"]
+fn opensearch_3_takes_templates_and_documents() {
+    let Some(server) = Server::named_if_to_be_had("ELBOW_OPENSEARCH_3") else { return };
+    server.takes_templates_and_documents(true);
 }
 
 #[test]
 #[ignore = "needs Elasticsearch at ELBOW_ELASTICSEARCH: tests/servers/start.sh elasticsearch"]
 fn elasticsearch_takes_templates_and_documents() {
     let Some(server) = Server::named("ELBOW_ELASTICSEARCH") else { return };
-    for schema in SCHEMAS {
-        server.holds_documents(schema, &format!("servers-{schema}-%Y.%m.%d"), &format!("servers-{schema}-2026.11.22"), &[]);
-    }
+    server.takes_templates_and_documents(false);
 }
 
 #[test]
 #[ignore = "needs OpenSearch at ELBOW_OPENSEARCH: tests/servers/start.sh opensearch"]
 fn opensearch_has_each_event_once_however_often_it_is_sent() {
     let Some(server) = Server::named("ELBOW_OPENSEARCH") else { return };
+    server.has_each_event_once();
+}
+
+#[test]
+#[ignore = "needs OpenSearch 3 at ELBOW_OPENSEARCH_3: tests/servers/start.sh opensearch-3"]
+fn opensearch_3_has_each_event_once_however_often_it_is_sent() {
+    let Some(server) = Server::named_if_to_be_had("ELBOW_OPENSEARCH_3") else { return };
     server.has_each_event_once();
 }
 
@@ -142,6 +147,15 @@ impl Server {
         address.map(|address| Self { address, tls: None })
     }
 
+    /// The same for one that is not to be had everywhere.
+    fn named_if_to_be_had(variable: &str) -> Option<Self> {
+        if env::var_os(variable).is_none() {
+            eprintln!("{variable} is not set: nothing is tested");
+            return None;
+        }
+        Self::named(variable)
+    }
+
     /// Asks, and the answer has to be a good one.
     #[track_caller]
     fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
@@ -149,6 +163,19 @@ impl Server {
         let (status, answer) = self.ask(method, path, &body);
         assert!(matches!(status, 200 | 201), "{method} {path}: {status} {answer}");
         answer
+    }
+
+    fn takes_templates_and_documents(&self, has_streams: bool) {
+        for schema in SCHEMAS {
+            self.holds_documents(schema, &format!("servers-{schema}-%Y.%m.%d"), &format!("servers-{schema}-2026.11.22"), &[]);
+            if has_streams {
+                let stream = format!("servers-stream-{schema}");
+                self.holds_documents(schema, &stream, &stream, &["--data-stream", "--no-lifecycle"]);
+                let streams = self.ask("GET", &format!("/_data_stream/{stream}"), "").1;
+                assert_eq!(streams["data_streams"][0]["template"], format!("elbow-{stream}"), "{streams}");
+                self.forget(&stream, &stream);
+            }
+        }
     }
 
     /// The numbers of the lines whose documents are in these indices, and how often each is there.

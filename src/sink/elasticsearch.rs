@@ -8,10 +8,14 @@ mod flavour;
 mod index;
 mod manage;
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
 use bytes::BytesMut;
 use hyper::Method;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
+use memchr::memmem;
 
 pub use crate::sink::elasticsearch::flavour::Flavour;
 pub use crate::sink::elasticsearch::flavour::Server;
@@ -61,16 +65,43 @@ const ANSWER_BASE: usize = 1 << 20;
 /// What of the answer is wanted: less to write, to send and to read.
 const FILTER: &str = "filter_path=error,status,items.*._id,items.*.status,items.*.error,items.*.failure_store";
 
+/// Has errors not quote documents. Elasticsearch knows it from 8.18 on; all others refuse a request that has it as a whole.
+const NO_QUOTES: &str = "include_source_on_error";
+
 /// Takes parcels to Elasticsearch.
 pub(super) struct Elasticsearch {
     client: HttpClient,
     target: Target,
     gzip: bool,
+    /// Whether the server that was greeted knows [`NO_QUOTES`], and nobody has refused that since.
+    knows_no_quotes: AtomicBool,
 }
 
 impl Elasticsearch {
     pub(super) fn new(plan: ElasticsearchPlan, client: HttpClient) -> Self {
-        Self { client, target: plan.target, gzip: plan.gzip }
+        Self { client, target: plan.target, gzip: plan.gzip, knows_no_quotes: AtomicBool::new(false) }
+    }
+
+    /// Asks the server to create the documents of a body.
+    async fn ask(&self, body: Pieces, events: usize, state: &SinkState) -> Result<Answer, SinkError> {
+        let quiet = self.knows_no_quotes.load(Ordering::Relaxed);
+        let mut question = Question {
+            method: Method::POST,
+            target: if quiet { format!("/_bulk?{FILTER}&{NO_QUOTES}=false") } else { format!("/_bulk?{FILTER}") },
+            content_type: Some(HeaderValue::from_static("application/x-ndjson")),
+            encoding: self.gzip.then(|| HeaderValue::from_static("gzip")),
+            body,
+            answer_max: ANSWER_BASE + ANSWER_EACH * events,
+            may_say_more: false,
+        };
+        let answer = self.client.ask(&question, state).await?;
+        // One of several servers may be of an older version than the one that was greeted: that is no word on the documents.
+        if quiet && answer.status == StatusCode::BAD_REQUEST && memmem::find(&answer.body, NO_QUOTES.as_bytes()).is_some() {
+            self.knows_no_quotes.store(false, Ordering::Relaxed);
+            question.target = format!("/_bulk?{FILTER}");
+            return self.client.ask(&question, state).await;
+        }
+        Ok(answer)
     }
 
     /// The request's body.
@@ -135,6 +166,8 @@ impl Courier for Elasticsearch {
             StatusCode::OK => match Server::read(&answer.body) {
                 Ok(server) => {
                     tracing::debug!(sink, peer, %server, "found a server");
+                    let knows = server.flavour == Flavour::Elasticsearch && server.is_since(8, 18);
+                    self.knows_no_quotes.store(knows, Ordering::Relaxed);
                     Ok(())
                 }
                 Err(strange) if Server::may_do(&answer.body) => {
@@ -153,16 +186,7 @@ impl Courier for Elasticsearch {
     }
 
     async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
-        let question = Question {
-            method: Method::POST,
-            target: format!("/_bulk?{FILTER}"),
-            content_type: Some(HeaderValue::from_static("application/x-ndjson")),
-            encoding: self.gzip.then(|| HeaderValue::from_static("gzip")),
-            body: self.body(parcel).await,
-            answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len(),
-            may_say_more: false,
-        };
-        let answer = self.client.ask(&question, state).await?;
+        let answer = self.ask(self.body(parcel).await, parcel.len(), state).await?;
         Self::read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
     }
 

@@ -25,6 +25,13 @@ fn opensearch_gets_what_it_refused_once_the_index_is_mended() {
 }
 
 #[test]
+#[ignore = "needs OpenSearch 3 at ELBOW_OPENSEARCH_3: tests/servers/start.sh opensearch-3"]
+fn opensearch_3_gets_what_it_refused_once_the_index_is_mended() {
+    let Some(server) = Server::named_if_to_be_had("ELBOW_OPENSEARCH_3") else { return };
+    refused_and_replayed(&server);
+}
+
+#[test]
 #[ignore = "needs Elasticsearch at ELBOW_ELASTICSEARCH: tests/servers/start.sh elasticsearch"]
 fn elasticsearch_gets_what_it_refused_once_the_index_is_mended() {
     let Some(server) = Server::named("ELBOW_ELASTICSEARCH") else { return };

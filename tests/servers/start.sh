@@ -5,12 +5,14 @@
 #   ELBOW_OPENSEARCH=127.0.0.1:9241 PID=12345
 #
 # The output is good for `eval`, and `kill $PID` stops the server. Everything is put into FOLDER; what Maven got is used again by
-# the next run there. The server ends by itself after SECONDS (1800). Needs a JDK from 17 on and Maven. It removes nothing.
+# the next run there. The server ends by itself after SECONDS (1800). Needs Maven and a JDK from 17 on; opensearch-3 needs one from 21 on,
+# which is looked for in JAVA_HOME and /usr/lib/jvm, and where there is none it exits with 3. It removes nothing.
 # OpenSearch's runner takes only ports from 9201 to 9299, and the next free one from PORT on. With DATA it goes on with what an
 # earlier run has left in that folder.
 #
 # KIND                  prints                    is
 # opensearch            ELBOW_OPENSEARCH          a node that lets everybody in
+# opensearch-3          ELBOW_OPENSEARCH_3        the same, of the next major version
 # elasticsearch         ELBOW_ELASTICSEARCH       the same
 # elasticsearch-small   ELBOW_ELASTICSEARCH_SMALL one that says 429: documents on their way may have 2 MiB together, and one thread
 #                                                 writes, for which four further shards may wait
@@ -21,7 +23,7 @@
 # make users by `_plugins/_security/api`; and `relay.pem` and `relay-key.pem` of a user called relay. There are no other users.
 set -eu
 
-usage() { sed -n '2,24s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,26s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 2 ] || usage
 kind=$1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,12 +32,22 @@ seconds=${4:-1800}
 # Of which jars it is made.
 made_of=$kind
 case $kind in
-    opensearch) port=${3:-9241} variable=ELBOW_OPENSEARCH ;;
+    opensearch) port=${3:-9241} variable=ELBOW_OPENSEARCH runner=2.19.1.0 ;;
+    opensearch-3) port=${3:-9261} variable=ELBOW_OPENSEARCH_3 runner=3.8.0.0 ;;
     elasticsearch) port=${3:-9401} variable=ELBOW_ELASTICSEARCH ;;
     elasticsearch-small) port=${3:-9402} variable=ELBOW_ELASTICSEARCH_SMALL made_of=elasticsearch ;;
     opensearch-secure) port=${3:-9403} variable=ELBOW_OPENSEARCH_SECURE ;;
     *) usage ;;
 esac
+java=java project=$made_of
+if [ "$kind" = opensearch-3 ]; then
+    project=opensearch java=
+    for home in ${JAVA_HOME:+"$JAVA_HOME"} /usr/lib/jvm/*; do
+        version=$("$home/bin/java" -XshowSettings:properties -version 2>&1 | sed -n 's/^ *java.specification.version = //p') || continue
+        case $version in 2[1-9] | [3-9][0-9]) java=$home/bin/java ;; esac
+    done
+    [ -n "$java" ] || { echo "start.sh: $kind needs a JDK from 21 on, in JAVA_HOME or /usr/lib/jvm" >&2; exit 3; }
+fi
 folder=$(cd "$2" && pwd)/$made_of
 mkdir -p "$folder"
 
@@ -54,9 +66,9 @@ certificates() {
     ) >openssl.log 2>&1
 }
 
-cp "$here/$made_of/pom.xml" "$folder/pom.xml"
+cp "$here/$project/pom.xml" "$folder/pom.xml"
 if [ ! -e "$folder/jars/complete" ]; then
-    (cd "$folder" && timeout 600 mvn -q -B dependency:copy-dependencies -DoutputDirectory=jars >mvn.log 2>&1) || {
+    (cd "$folder" && timeout 600 mvn -q -B dependency:copy-dependencies -DoutputDirectory=jars ${runner:+"-Drunner=$runner"} >mvn.log 2>&1) || {
         tail -5 "$folder/mvn.log" >&2
         echo "start.sh: Maven cannot get $kind" >&2
         exit 1
@@ -73,7 +85,7 @@ data=${5:-$(mktemp -d "$folder/run.XXXXXX")}
 mkdir -p "$data"
 log=$data/server.log
 # Whoever else listens there would answer for it. OpenSearch's runner looks for itself.
-if [ "$kind" != opensearch ]; then
+if [ -z "${runner:-}" ]; then
     met=0
     curl -s -m 5 "http://127.0.0.1:$port" >/dev/null || met=$?
     [ "$met" -eq 7 ] || { echo "start.sh: port $port is taken" >&2; exit 1; }
@@ -82,9 +94,9 @@ cd "$data"
 : >"$log"
 scheme=http more=
 case $kind in
-    opensearch)
+    opensearch | opensearch-3)
         # A name of its own: it looks for others of its name on this machine, and joins them.
-        nohup timeout "$seconds" java -Xms512m -Xmx1g -cp "$folder/jars/*" org.codelibs.opensearch.runner.OpenSearchRunner \
+        nohup timeout "$seconds" "$java" -Xms512m -Xmx1g -cp "$folder/jars/*" org.codelibs.opensearch.runner.OpenSearchRunner \
             -basePath "$data/node" -numOfNode 1 -baseHttpPort $((port - 1)) -clusterName "elbow-$(basename "$data")" >"$log" 2>&1 </dev/null &
         set --
         ;;
@@ -118,7 +130,7 @@ pid=$!
 
 waited=0
 while [ "$waited" -lt 180 ]; do
-    if [ "$kind" = opensearch ]; then
+    if [ -n "${runner:-}" ]; then
         # It takes the next free port where this one is taken, and says which.
         port=$(sed -n 's/^HTTP Port: *//p' "$log" | head -1)
     fi
