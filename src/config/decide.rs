@@ -30,6 +30,10 @@ pub type Listening = Vec<(String, String)>;
 
 /// What several tables must agree on, or what is read before the tables that use it.
 pub struct Shared {
+    /// Bytes of memory there are for log data.
+    pub memory_bytes_max: u64,
+    /// How many sinks share it.
+    pub sinks: usize,
     /// Bytes the buffer holds.
     pub buffer_bytes_max: u64,
     /// Most bytes the buffer has room for in one document.
@@ -52,6 +56,18 @@ pub struct Shared {
     pub is_running: bool,
 }
 
+/// The part of the memory that sinks together may hold back, one in so many: documents that a destination does not take must leave
+/// room for reading, whatever room there is on disk.
+const SINKS_PART: u64 = 4;
+
+impl Shared {
+    /// Bytes that one of the sinks may keep in memory for what is under way: its share, and a request of `bytes` at the least.
+    pub fn held_bytes(&self, bytes: usize) -> usize {
+        let share = self.memory_bytes_max / SINKS_PART / self.sinks.max(1) as u64;
+        usize::try_from(share).unwrap_or(usize::MAX).max(bytes)
+    }
+}
+
 /// Reads the whole file. The plan is only meant when there were no complaints.
 pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     let memory_bytes_max = decide_memory(&mut root);
@@ -60,6 +76,8 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     let (admin, health) = decide_admin(&mut root, overrides, &mut listening);
     let id_key = decide_id_key(&mut root);
     let mut shared = Shared {
+        memory_bytes_max,
+        sinks: 0,
         buffer_bytes_max: buffer.bytes_max(),
         document_bytes_max,
         keeps_dead_letters: dead_letters.is_some(),
@@ -79,7 +97,7 @@ pub fn decide(mut root: Reader<'_, '_>, overrides: &Overrides) -> Plan {
     tenant::warn_of_the_unprovable(root.desk(), &tenants, &sources);
     shared.sources = names;
     shared.tenants = tenants.tenants.iter().map(|tenant| tenant.name.clone()).collect();
-    let sinks = sink::decide_all(&mut root, overrides, &shared);
+    let sinks = sink::decide_all(&mut root, overrides, &mut shared);
     root.finish();
     let lookups = shared.lookups.into_iter().filter_map(|lookup| lookup.what).collect();
     let id_key = id_key.unwrap_or(IdKey::PUBLISHED);

@@ -39,13 +39,14 @@ use crate::sink::SinkPlan;
 use fallback::Wish;
 
 /// Reads all sinks; complains when there is none. Given ones replace those of the file, which are checked all the same.
-pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Shared) -> Vec<SinkPlan> {
+pub fn decide_all(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &mut Shared) -> Vec<SinkPlan> {
     let written = root.has("sink");
     let tables = root.tables("sink");
     if tables.len() > SINKS_MAX || overrides.to.len() > SINKS_MAX {
         root.refuse_key("sink", "too many sinks", "at most 64 are possible");
     }
     let replaced = !overrides.to.is_empty();
+    shared.sinks = if replaced { overrides.to.len() } else { tables.len() };
     let mut plans = Vec::new();
     let mut names = Vec::new();
     for (table, span) in tables {
@@ -151,9 +152,9 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
         Kind::File => decide_file(&mut sink).map(SinkKind::File),
         Kind::LogstashTcp => decide_logstash_tcp(&mut sink, shared).map(SinkKind::LogstashTcp),
         Kind::Lumberjack => lumberjack::decide(&mut sink).map(SinkKind::Lumberjack),
-        Kind::Elasticsearch => elasticsearch::decide(&mut sink).map(Box::new).map(SinkKind::Elasticsearch),
-        Kind::LogstashHttp => http_post::decide(&mut sink, true).map(Box::new).map(SinkKind::HttpPost),
-        Kind::Http => http_post::decide(&mut sink, false).map(Box::new).map(SinkKind::HttpPost),
+        Kind::Elasticsearch => elasticsearch::decide(&mut sink, shared).map(Box::new).map(SinkKind::Elasticsearch),
+        Kind::LogstashHttp => http_post::decide(&mut sink, true, shared).map(Box::new).map(SinkKind::HttpPost),
+        Kind::Http => http_post::decide(&mut sink, false, shared).map(Box::new).map(SinkKind::HttpPost),
     };
     let when = when::decide(&mut sink, shared);
     sink.later("when_full", "every sink blocks when the buffer is full: remove it");

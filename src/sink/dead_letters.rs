@@ -66,15 +66,9 @@ impl DeadLetters {
     /// buffer they come from. Waits while there is no room.
     pub(super) async fn store(&self, parcel: &Parcel, refusals: &[Refusal], state: &SinkState) -> bool {
         if let Some(first) = refusals.first() {
-            let (events, status, error, reason) = (parcel.len(), first.status, &first.kind, &first.reason);
-            tracing::warn!(sink = state.name(), events, status, error, reason, "the destination refuses events for good");
+            state.refusing(parcel.len() as u64, first.status, &first.kind, &first.reason, self.letters.is_some());
         }
         let Some(letters) = &self.letters else {
-            tracing::error!(
-                sink = state.name(),
-                events = parcel.len(),
-                "refused events are dropped: without data_dir there are no dead letters"
-            );
             state.dropped(parcel.len() as u64);
             return true;
         };

@@ -47,8 +47,8 @@ const ENTRIES_MAX: usize = 256;
 /// While requests are under way, a parcel that is not full waits so long for more.
 const LINGER: Duration = Duration::from_millis(200);
 
-/// Bytes that what is sent again or refused keeps in memory before nothing new is read.
-const AGAIN_BYTES: usize = 64 << 20;
+/// How long after their next attempt documents that the destination did not take still count as not taken.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Delivers until the buffer is closed and all of it is acked, or until [`Phase::Stop`].
 pub(super) async fn run<C: Courier>(
@@ -65,15 +65,20 @@ pub(super) async fn run<C: Courier>(
         cursor,
         letters,
         pace: Pace::new(plan),
+        held_bytes_max: plan.held_bytes,
         ledger: Ledger::default(),
         read: VecDeque::new(),
         next: Parcel::default(),
         since: None,
         again: Again::default(),
         flights: JoinSet::new(),
+        flying_bytes: 0,
         storing: JoinSet::new(),
         storing_bytes: 0,
         stranded: 0,
+        arrivals: 0,
+        has_arrived: false,
+        stuck: None,
         hold: Hold::default(),
         greeted: false,
         closed: false,
@@ -93,6 +98,7 @@ struct Dispatch<'a, C> {
     cursor: &'a mut Supply,
     letters: DeadLetters,
     pace: Pace,
+    held_bytes_max: usize,
     ledger: Ledger,
     /// Read and not in a parcel yet.
     read: VecDeque<Run>,
@@ -103,11 +109,19 @@ struct Dispatch<'a, C> {
     /// To be sent again, each not before a moment.
     again: Again,
     flights: JoinSet<Flight>,
+    /// Bytes that those keep in memory.
+    flying_bytes: usize,
     storing: JoinSet<(Parcel, bool)>,
     /// Bytes that those keep in memory.
     storing_bytes: usize,
     /// Documents that can neither arrive nor become dead letters any more.
     stranded: u64,
+    /// Documents that have arrived.
+    arrivals: u64,
+    /// Whether some have since the destination last refused to take all of a request.
+    has_arrived: bool,
+    /// Until when documents that it did not take count as not taken, whatever else it takes.
+    stuck: Option<Instant>,
     hold: Hold,
     /// Whether the destination has been greeted since the last pause.
     greeted: bool,
@@ -127,7 +141,11 @@ impl<C: Courier> Dispatch<'_, C> {
             let wants_more = self.wants_more();
             tokio::select! {
                 biased;
-                Some(flight) = self.flights.join_next() => self.land(flight.expect("a courier does not panic")),
+                Some(flight) = self.flights.join_next() => {
+                    let flight = flight.expect("a courier does not panic");
+                    self.flying_bytes -= flight.parcel.held();
+                    self.land(flight);
+                }
                 Some(stored) = self.storing.join_next() => self.stored(stored.expect("storing does not panic")),
                 more = self.cursor.more(wants_more), if !self.closed => if more { self.refill() } else { self.closed = true },
                 () = async { match timer { Some(at) => sleep_until(at.into()).await, None => pending().await } } => {}
@@ -143,15 +161,21 @@ impl<C: Courier> Dispatch<'_, C> {
         self.ledger.events() == self.stranded || self.cursor.is_settled()
     }
 
+    /// Whether nothing more is sent: what is not settled stays in the buffer.
+    fn is_over(&self) -> bool {
+        self.closed && self.cursor.is_settled()
+    }
+
     /// Whether a further document could be sent soon.
     fn wants_more(&self) -> bool {
         // Without a document at hand it goes on reading while it is held: there may be nothing but what is another sink's.
         let is_held = self.hold.until().is_some() && self.has_documents();
-        !self.closed
-            && self.read.is_empty()
-            && self.again.held() + self.storing_bytes < AGAIN_BYTES
-            && !is_held
-            && !self.is_full()
+        !self.closed && self.read.is_empty() && self.held() < self.held_bytes_max && !is_held && !self.is_full()
+    }
+
+    /// Bytes kept in memory for what was sent and is not settled.
+    fn held(&self) -> usize {
+        self.flying_bytes + self.again.held() + self.storing_bytes
     }
 
     fn bounds(&self) -> Bounds {
@@ -167,6 +191,9 @@ impl<C: Courier> Dispatch<'_, C> {
     /// When something is due that nothing else wakes it for.
     fn timer(&self) -> Option<Instant> {
         let now = super::now();
+        if self.is_over() {
+            return None;
+        }
         if let Some(hold) = self.hold.until().filter(|hold| *hold > now) {
             return self.has_some().then_some(hold);
         }
@@ -215,7 +242,7 @@ impl<C: Courier> Dispatch<'_, C> {
     /// Sends what can be sent now.
     fn launch(&mut self) {
         let now = super::now();
-        if self.hold.is_on(now) || self.closed && self.cursor.is_settled() {
+        if self.hold.is_on(now) || self.is_over() {
             return;
         }
         if !self.greeted {
@@ -233,6 +260,7 @@ impl<C: Courier> Dispatch<'_, C> {
         while self.flights.len() < self.pace.concurrency() {
             let Some(parcel) = self.due(now) else { return };
             self.hold.start(now);
+            self.flying_bytes += parcel.held();
             let was_full = self.flights.len() + 1 >= self.pace.concurrency();
             let was_alone = was_full && self.flights.is_empty();
             let (courier, state) = (self.courier.clone(), self.state.clone());
@@ -263,7 +291,6 @@ impl<C: Courier> Dispatch<'_, C> {
     /// Sees to what came back.
     fn land(&mut self, flight: Flight) {
         let Flight { parcel, sent, was_full, was_alone, result } = flight;
-        let now = super::now();
         let is_greeting = parcel.is_empty();
         match result {
             Ok(_) if is_greeting => {
@@ -274,52 +301,78 @@ impl<C: Courier> Dispatch<'_, C> {
                 }
             }
             Ok(delivery) => self.arrived(&parcel, delivery, sent, was_full, was_alone),
-            Err(Failed { error, retry_after }) => {
-                let mut is_heavy = false;
-                let verdict = error.verdict();
-                match verdict {
-                    Verdict::Split if parcel.len() > 1 => {
-                        self.pace.too_large(parcel.bytes());
-                        tracing::debug!(sink = self.state.name(), error = error.words(), "sending it in halves");
-                        self.state.retried(parcel.len() as u64);
-                        self.again.first_in_halves(parcel);
-                        return;
-                    }
-                    Verdict::Split => return self.refuse(parcel.clone(), vec![Refusal::of(&error); parcel.len()]),
-                    Verdict::TooMuch => {
-                        self.pace.too_much(sent, now);
-                        // Whoever says how long to wait means the time and not the size.
-                        let weighs = was_alone && retry_after.is_none() && self.courier.weighs(&error);
-                        is_heavy = weighs && self.pace.too_much_alone(parcel.bytes(), now);
-                    }
-                    _ => self.pace.outage(),
-                }
-                self.state.failed(&error);
-                if verdict == Verdict::Pause {
-                    self.greeted = false;
-                }
-                if !is_greeting {
-                    self.state.retried(parcel.len() as u64);
-                    if is_heavy { self.again.first_in_halves(parcel) } else { self.again.first(parcel) }
-                }
-                self.hold.fail(sent, now, retry_after, super::draw());
+            Err(Failed { error, retry_after }) if is_greeting => {
+                self.pace.outage();
+                self.failed(&error, sent, retry_after);
             }
+            Err(failed) => self.lost(parcel, failed, sent, was_alone),
+        }
+    }
+
+    /// A request came to nothing.
+    fn failed(&mut self, error: &SinkError, sent: Instant, retry_after: Option<Duration>) {
+        self.state.failed(error);
+        // Whoever answers next may be another one.
+        if error.verdict() == Verdict::Pause || error.is_unreached() {
+            self.greeted = false;
+        }
+        self.hold.fail(sent, super::now(), retry_after, super::draw());
+    }
+
+    /// No document of a parcel has arrived, as far as anybody knows.
+    fn lost(&mut self, mut parcel: Parcel, Failed { error, retry_after }: Failed, sent: Instant, was_alone: bool) {
+        let now = super::now();
+        let mut is_heavy = false;
+        match error.verdict() {
+            Verdict::Split if parcel.len() > 1 => {
+                self.pace.too_large(parcel.bytes());
+                tracing::debug!(sink = self.state.name(), error = error.words(), "sending it in halves");
+                self.state.retried(parcel.len() as u64);
+                self.again.first_in_halves(parcel);
+                return;
+            }
+            Verdict::Split => return self.refuse(parcel.clone(), vec![Refusal::of(&error); parcel.len()]),
+            Verdict::TooMuch => {
+                self.pace.too_much(sent, now);
+                // Whoever says how long to wait means the time and not the size.
+                let weighs = was_alone && retry_after.is_none() && self.courier.weighs(&error);
+                is_heavy = weighs && self.pace.too_much_alone(parcel.bytes(), now);
+            }
+            _ => self.pace.outage(),
+        }
+        self.failed(&error, sent, retry_after);
+        self.state.retried(parcel.len() as u64);
+        if error.is_of_sent() && parcel.lose(self.arrivals) {
+            // Others get through and this one does not: what is at fault is looked for in halves, and then waits by itself.
+            if parcel.len() > 1 {
+                return self.again.first_in_halves(parcel);
+            }
+            parcel.tries.start(sent);
+            let next = parcel.tries.fail(now, super::draw());
+            return self.again.last(Some(next), parcel);
+        }
+        match self.hold.until() {
+            _ if is_heavy => self.again.first_in_halves(parcel),
+            // Others first, to see whether they get through.
+            Some(until) if parcel.is_suspect() => self.again.last(Some(until + LINGER), parcel),
+            _ => self.again.first(parcel),
         }
     }
 
     /// Some or all documents of a parcel have arrived.
     fn arrived(&mut self, parcel: &Parcel, delivery: Delivery, sent: Instant, was_full: bool, was_alone: bool) {
         let now = super::now();
-        self.hold.succeed();
         self.state.written(parcel.bytes() as u64);
         if delivery.others.is_empty() {
-            self.state.delivering(&self.courier.name());
+            self.hold.succeed();
+            self.note_arrivals(parcel.len());
             self.pace.good(sent, now, was_full);
             self.settle(parcel, false);
-            return;
+            return self.is_well(now);
         }
         let mut others = delivery.others.iter().map(|(position, _)| *position).peekable();
         let good = parcel.pick((0..parcel.len()).filter(|position| others.next_if_eq(position).is_none()));
+        self.note_arrivals(good.len());
         self.settle(&good, false);
         let (mut again, mut refused, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
         let mut worst: Option<SinkError> = None;
@@ -341,32 +394,66 @@ impl<C: Courier> Dispatch<'_, C> {
             self.refuse(parcel.pick(refused), refusals);
         }
         let Some(error) = worst else {
-            self.state.delivering(&self.courier.name());
+            self.hold.succeed();
             self.pace.good(sent, now, was_full);
-            return;
+            return self.is_well(now);
         };
+        let rest = parcel.pick(again);
+        self.not_yet(parcel, rest, &error, sent, was_alone);
+    }
+
+    /// These documents of an answered parcel are to be sent again, for the worst of the reasons that were given.
+    fn not_yet(&mut self, parcel: &Parcel, mut rest: Parcel, error: &SinkError, sent: Instant, was_alone: bool) {
+        let now = super::now();
         let verdict = error.verdict();
-        let mut rest = parcel.pick(again);
+        let is_all = rest.len() == parcel.len();
+        if !is_all {
+            self.hold.succeed();
+        }
         if verdict == Verdict::TooMuch {
             self.pace.too_much(sent, now);
-            if rest.len() < parcel.len() {
+            if !is_all {
                 self.pace.took_some();
-            } else if was_alone && self.courier.weighs(&error) {
+            } else if was_alone && self.courier.weighs(error) {
                 // It is sent again within the bounds that there are then.
                 self.pace.too_much_alone(parcel.bytes(), now);
             }
         }
-        self.state.failed(&error);
+        self.state.failed(error);
         rest.tries = parcel.tries;
         rest.tries.start(sent);
-        let next = rest.tries.fail(now, super::draw());
-        if verdict == Verdict::Pause {
+        let mut next = rest.tries.fail(now, super::draw());
+        if is_all && verdict == Verdict::TooMuch {
+            self.hold.fail(sent, now, None, super::draw());
+        }
+        // As long as others arrive it is about these documents, such as their index, and they wait by themselves.
+        if is_all && verdict == Verdict::Pause && !std::mem::take(&mut self.has_arrived) {
             self.pace.outage();
             self.greeted = false;
-            self.hold.wait(next);
+            self.hold.fail(sent, now, None, super::draw());
+            // Others are tried before them.
+            next = self.hold.until().map_or(next, |until| next.max(until + LINGER));
+        }
+        if verdict != Verdict::TooMuch {
+            self.stuck = Some(next + STUCK);
         }
         self.state.retried(rest.len() as u64);
+        rest.compact();
         self.again.last(Some(next), rest);
+    }
+
+    fn note_arrivals(&mut self, documents: usize) {
+        self.arrivals += documents as u64;
+        self.has_arrived |= documents > 0;
+    }
+
+    /// Shows that the destination takes documents, unless there are some that it has refused to take so far.
+    fn is_well(&mut self, now: Instant) {
+        let is_stuck = self.stuck.is_some_and(|until| now < until) && (!self.again.is_empty() || !self.flights.is_empty());
+        if !is_stuck {
+            self.stuck = None;
+            self.state.delivering(&self.courier.name());
+        }
     }
 }
 

@@ -56,14 +56,15 @@ pub struct ElasticsearchPlan {
     pub pace: PacePlan,
 }
 
-/// Bytes of an answer for each document asked about, beside …
-const ANSWER_EACH: usize = 4096;
+/// Bytes of an answer for each document asked about, beside twice those of the request, because servers quote what they refuse, and …
+const ANSWER_EACH: usize = 512;
 
 /// … these.
 const ANSWER_BASE: usize = 1 << 20;
 
-/// What of the answer is wanted: less to write, to send and to read.
-const FILTER: &str = "filter_path=error,status,items.*._id,items.*.status,items.*.error,items.*.failure_store";
+/// What of the answer is wanted: less to write, to send and to read. What an error was caused by quotes the document once more.
+const FILTER: &str =
+    "filter_path=error,status,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store";
 
 /// Has errors not quote documents. Elasticsearch knows it from 8.18 on; all others refuse a request that has it as a whole.
 const NO_QUOTES: &str = "include_source_on_error";
@@ -82,16 +83,16 @@ impl Elasticsearch {
         Self { client, target: plan.target, gzip: plan.gzip, knows_no_quotes: AtomicBool::new(false) }
     }
 
-    /// Asks the server to create the documents of a body.
-    async fn ask(&self, body: Pieces, events: usize, state: &SinkState) -> Result<Answer, SinkError> {
+    /// Asks the server to create these documents.
+    async fn ask(&self, parcel: &Parcel, state: &SinkState) -> Result<Answer, SinkError> {
         let quiet = self.knows_no_quotes.load(Ordering::Relaxed);
         let mut question = Question {
             method: Method::POST,
             target: if quiet { format!("/_bulk?{FILTER}&{NO_QUOTES}=false") } else { format!("/_bulk?{FILTER}") },
             content_type: Some(HeaderValue::from_static("application/x-ndjson")),
             encoding: self.gzip.then(|| HeaderValue::from_static("gzip")),
-            body,
-            answer_max: ANSWER_BASE + ANSWER_EACH * events,
+            body: self.body(parcel).await,
+            answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len() + 2 * parcel.bytes(),
             may_say_more: false,
         };
         let answer = self.client.ask(&question, state).await?;
@@ -186,7 +187,7 @@ impl Courier for Elasticsearch {
     }
 
     async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
-        let answer = self.ask(self.body(parcel).await, parcel.len(), state).await?;
+        let answer = self.ask(parcel, state).await?;
         Self::read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
     }
 

@@ -186,6 +186,21 @@ impl SinkError {
         }
     }
 
+    /// Whether nobody could be reached, so that whoever answers next may be somebody else.
+    pub(super) fn is_unreached(&self) -> bool {
+        matches!(self, Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. })
+    }
+
+    /// Whether it came after something was sent, so that it may be because of what was sent.
+    pub(super) fn is_of_sent(&self) -> bool {
+        match self {
+            Self::Broken { .. } | Self::PeerEnded { .. } | Self::Late { .. } | Self::Unreadable { .. } => true,
+            // These are said by proxies about whoever is behind them.
+            Self::Answered { status, .. } => *status >= 500 && !matches!(status, 502..=504),
+            _ => false,
+        }
+    }
+
     /// The status it was answered with, where it was.
     pub fn status(&self) -> Option<u16> {
         match self {

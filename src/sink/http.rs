@@ -154,7 +154,8 @@ impl HttpClient {
         self.plan.hosts.iter().map(|host| host.address.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// Asks one host after the other until one can be reached, and gives its answer, whatever that says.
+    /// Asks one host after the other until one can be reached that does not send it elsewhere, and gives its answer, whatever that
+    /// says; where all do, the first one's.
     ///
     /// Abandoning it closes the connection.
     pub(super) async fn ask(&self, question: &Question, state: &SinkState) -> Result<Answer, SinkError> {
@@ -163,23 +164,31 @@ impl HttpClient {
         let order = (0..self.hosts.len()).map(|step| &self.hosts[(first + step) % self.hosts.len()]);
         // Those that are down are asked all the same where all are.
         let (up, down): (Vec<_>, Vec<_>) = order.partition(|host| host.is_up(now));
-        let mut last = None;
-        for host in up.into_iter().chain(down) {
-            let said = self.signer.secret();
-            let mut asked = self.ask_host(host, question, state).await;
-            let is_stranger = matches!(&asked, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED);
-            if is_stranger && self.signer.renew(said.as_ref(), state.name()).await {
-                asked = self.ask_host(host, question, state).await;
+        let others_up = up.len().saturating_sub(1);
+        let (mut last, mut said) = (None, None);
+        for (number, host) in up.into_iter().chain(down).enumerate() {
+            if said.is_some() && number > others_up {
+                break;
             }
-            match asked {
-                Ok(answer) => {
-                    // These say that it cannot at the moment, and another one may.
-                    host.note(!matches!(answer.status.as_u16(), 502..=504));
-                    return Ok(answer);
+            match self.ask_known(host, question, state).await {
+                Ok(mut answer) => {
+                    let is_elsewhere = is_elsewhere(answer.status);
+                    host.note(!is_elsewhere, answer.retry_after);
+                    if number < others_up {
+                        // It is for this host that it asks to wait.
+                        answer.retry_after = None;
+                    }
+                    if !is_elsewhere {
+                        return Ok(answer);
+                    }
+                    if number < others_up {
+                        state.failed_in_part(&answer.refused(String::new()), host.failed_before());
+                    }
+                    said.get_or_insert(answer);
                 }
                 Err((error, reached)) => {
-                    host.note(false);
-                    if reached {
+                    host.note(false, None);
+                    if reached && said.is_none() {
                         return Err(error);
                     }
                     if let Some(before) = last.replace(error) {
@@ -188,7 +197,18 @@ impl HttpClient {
                 }
             }
         }
-        Err(last.expect("there is at least one host"))
+        said.ok_or_else(|| last.expect("there is at least one host"))
+    }
+
+    /// Asks one host, and once more where the secret it does not take is another one meanwhile.
+    async fn ask_known(&self, host: &Host, question: &Question, state: &SinkState) -> Result<Answer, (SinkError, bool)> {
+        let said = self.signer.secret();
+        let asked = self.ask_host(host, question, state).await;
+        let is_stranger = matches!(&asked, Ok(answer) if answer.status == StatusCode::UNAUTHORIZED);
+        if is_stranger && self.signer.renew(said.as_ref(), state.name()).await {
+            return self.ask_host(host, question, state).await;
+        }
+        asked
     }
 
     /// Asks one host; an error says whether it could be reached.
@@ -223,13 +243,18 @@ impl HttpClient {
         let peer = connection.peer.clone();
         let deadline = Instant::now() + self.plan.request_timeout;
         let late = || SinkError::Late { peer: peer.clone(), after: self.plan.request_timeout };
-        let request = self.request(host, question).await.map_err(|error| Lost { error, answered: true })?;
+        let (body, sent) = question.body.watched();
+        let request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
         let secrets: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
         let response = timeout_at(deadline.into(), connection.sender.send_request(request)).await;
         let response = response.map_err(|_| Lost { error: late(), answered: false })?;
         let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
         let answer = read(response, question, deadline, &peer).await;
         let (mut answer, reusable) = answer.map_err(|error| Lost { error: error.unwrap_or_else(late), answered: true })?;
+        if answer.status.is_success() && !sent.load(Ordering::Relaxed) {
+            let what = "it came before the request was there".to_owned();
+            return Err(Lost { error: SinkError::Unreadable { peer, what }, answered: true });
+        }
         if !answer.status.is_success() {
             answer.body = conceal(answer.body, &secrets);
         }
@@ -240,7 +265,7 @@ impl HttpClient {
         Ok(answer)
     }
 
-    async fn request(&self, host: &Host, question: &Question) -> Result<Request<Full<Pieces>>, SinkError> {
+    async fn request(&self, host: &Host, question: &Question, body: Pieces) -> Result<Request<Full<Pieces>>, SinkError> {
         let target = match (&*host.plan.prefix, &*question.target) {
             ("", "") => "/".to_owned(),
             (prefix, target) => format!("{prefix}{target}"),
@@ -255,12 +280,17 @@ impl HttpClient {
         }
         headers.extend(self.plan.headers.iter().cloned());
         self.signer.sign(&mut headers, &question.method, &target, &question.body).await?;
-        let mut request = Request::new(Full::new(question.body.clone()));
+        let mut request = Request::new(Full::new(body));
         *request.method_mut() = question.method.clone();
         *request.uri_mut() = target.parse().expect("targets are built of what may stand in one");
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// Whether an answer says that this host, or who stands before it, cannot or must not do what another one may do.
+fn is_elsewhere(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 300..=399 | 401 | 403 | 404 | 502..=504)
 }
 
 /// A request without an answer, and whether anything of one had come.
@@ -274,15 +304,23 @@ impl Host {
         self.down.lock().unwrap_or_else(PoisonError::into_inner).1.is_none_or(|until| until <= now)
     }
 
-    fn note(&self, reached: bool) {
+    /// Whether it did not only fail the last time.
+    fn failed_before(&self) -> bool {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).0.failures() > 1
+    }
+
+    /// Notes whether it did what it is for, and how long it asks to be left alone.
+    fn note(&self, is_well: bool, retry_after: Option<Duration>) {
         let mut down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
-        if reached {
-            *down = Default::default();
+        let now = Instant::now();
+        let mut until = None;
+        if is_well {
+            down.0.succeed();
         } else {
-            let now = Instant::now();
             down.0.start(now);
-            down.1 = Some(down.0.fail(now, super::draw()));
+            until = Some(down.0.fail(now, super::draw()));
         }
+        down.1 = until.max(retry_after.map(|after| now + after));
     }
 
     fn take(&self) -> Option<Connection> {

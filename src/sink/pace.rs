@@ -14,6 +14,8 @@ pub struct PacePlan {
     pub bytes: usize,
     /// Requests under way at once, at most.
     pub concurrency: usize,
+    /// Bytes of documents that what is under way, sent again or refused may keep in memory before nothing new is read or sent.
+    pub held_bytes: usize,
 }
 
 /// Bytes of the first request after an outage.
@@ -175,7 +177,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const PLAN: PacePlan = PacePlan { bytes: 5 << 20, concurrency: 16 };
+    const PLAN: PacePlan = PacePlan { bytes: 5 << 20, concurrency: 16, held_bytes: 1 << 30 };
 
     /// A destination that works on `capacity` requests at once, each for 100 ms, and lets twice as many wait; what is more is too
     /// much. Gives how many answers were good in these seconds.

@@ -2,6 +2,10 @@
 //!
 //! It refers to documents where they lie in their batches and copies none. Which of them arrived is not its business.
 
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
 use crate::backoff::Backoff;
 use crate::batch::Batch;
 use crate::batch::Mark;
@@ -57,7 +61,14 @@ pub(super) struct Parcel {
     is_part: bool,
     /// The waits between the attempts that it has behind it.
     pub(super) tries: Backoff,
+    /// How often it was sent as a whole and lost.
+    losses: u32,
+    /// What had arrived of others when that was last so.
+    arrivals: u64,
 }
+
+/// Losses after which others are sent before a parcel: it may be what it holds that the destination breaks off at.
+const LOSSES_MAX: u32 = 5;
 
 impl Parcel {
     /// Adds documents behind the others.
@@ -68,7 +79,7 @@ impl Parcel {
         self.events += run.len();
         self.bytes += run.range().len();
         match self.runs.last_mut() {
-            Some(last) if last.entry.seq == run.entry.seq && last.to == run.from => last.to = run.to,
+            Some(last) if Arc::ptr_eq(&last.entry.batch, &run.entry.batch) && last.to == run.from => last.to = run.to,
             _ => self.runs.push(run),
         }
     }
@@ -136,7 +147,7 @@ impl Parcel {
             return Err(self);
         }
         let middle = self.events / 2;
-        let part = || Self { is_part: true, ..Self::default() };
+        let part = || Self { is_part: true, losses: self.losses, arrivals: self.arrivals, ..Self::default() };
         let mut halves = (part(), part());
         for run in self.runs {
             let first = middle.saturating_sub(halves.0.events).min(run.len());
@@ -174,6 +185,49 @@ impl Parcel {
             picked.push(Run { entry: run.entry.clone(), from, to: from + 1 });
         }
         picked
+    }
+
+    /// Copies the documents where they are a small part of what they keep in memory, and lets go of the rest.
+    pub(super) fn compact(&mut self) {
+        if self.bytes * 2 > self.held() {
+            return;
+        }
+        let runs = std::mem::take(&mut self.runs);
+        for same in runs.chunk_by(|one, next| Arc::ptr_eq(&one.entry.batch, &next.entry.batch)) {
+            let entry = &same[0].entry;
+            let mut docs = BytesMut::with_capacity(same.iter().map(|run| run.range().len()).sum());
+            let mut marks = Vec::with_capacity(same.iter().map(Run::len).sum());
+            for run in same {
+                // What a document is moved by: a batch has fewer bytes than a mark can say.
+                let before = run.start(run.from);
+                for mark in &entry.batch.marks[run.from as usize..run.to as usize] {
+                    let end = docs.len() + mark.end as usize - before;
+                    marks.push(Mark { end: u32::try_from(end).expect("it is part of a batch"), ..*mark });
+                }
+                docs.extend_from_slice(&entry.batch.docs[run.range()]);
+            }
+            let to = u32::try_from(marks.len()).expect("a batch has fewer documents than bytes");
+            let batch = Batch { docs: docs.freeze(), marks: marks.into(), ..(*entry.batch).clone() };
+            self.runs.push(Run { entry: Entry { seq: entry.seq, batch: Arc::new(batch) }, from: 0, to });
+        }
+    }
+
+    /// Notes that it was sent as a whole and lost, when so many documents had arrived before. Says whether others arrived between
+    /// this loss and the one before, so that it is not the destination alone.
+    pub(super) fn lose(&mut self, arrivals: u64) -> bool {
+        self.losses += 1;
+        let before = std::mem::replace(&mut self.arrivals, arrivals);
+        self.is_suspect() && arrivals > before
+    }
+
+    /// Whether it was lost so often that others should be sent before it, and not together with it.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.losses >= LOSSES_MAX
+    }
+
+    /// An empty one with the same past.
+    pub(super) fn successor(&self) -> Self {
+        Self { tries: self.tries, losses: self.losses, arrivals: self.arrivals, ..Self::default() }
     }
 
     /// Whether it is part of one that was too large, so that nothing may join it.
@@ -232,6 +286,22 @@ mod tests {
             let picked = parcel.pick(positions.iter().copied());
             prop_assert_eq!(texts(&picked), positions.iter().map(|at| all[*at].clone()).collect::<Vec<_>>());
             prop_assert_eq!((picked.len(), picked.bytes()), (positions.len(), texts(&picked).concat().len()));
+        }
+
+        #[test]
+        fn what_is_copied_together_is_the_same_and_holds_no_more(entries in prop::collection::vec(0usize..9, 0..6), chosen in any::<u32>()) {
+            let parcel = of(&entries);
+            let picked = parcel.pick((0..parcel.len()).filter(|at| chosen >> (at % 32) & 1 == 1));
+            let mut copied = picked.clone();
+            copied.compact();
+            prop_assert_eq!(texts(&copied), texts(&picked));
+            prop_assert_eq!((copied.len(), copied.bytes()), (picked.len(), picked.bytes()));
+            prop_assert!(copied.held() <= 2 * copied.bytes() || copied.held() == 0);
+            let seqs = |parcel: &Parcel| parcel.runs().iter().map(|run| (run.entry.seq, run.len())).fold(
+                std::collections::BTreeMap::new(), |mut all, (seq, len)| { *all.entry(seq).or_insert(0) += len; all });
+            prop_assert_eq!(seqs(&copied), seqs(&picked));
+            let again = copied.pick(0..copied.len());
+            prop_assert_eq!(texts(&again), texts(&picked));
         }
 
         #[test]

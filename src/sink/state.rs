@@ -9,6 +9,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
 use std::time::SystemTime;
 
 use crate::batch::Micros;
@@ -102,7 +104,18 @@ pub struct SinkState {
     /// Whether it has failed and not delivered since.
     failing: AtomicBool,
     last_error: Mutex<Option<LastError>>,
+    untold: Mutex<Untold>,
 }
+
+/// Refused events that the log has not been told of.
+#[derive(Debug, Default)]
+struct Untold {
+    events: u64,
+    told: Option<Instant>,
+}
+
+/// The log is told of refused events no more often.
+const REFUSALS_APART: Duration = Duration::from_secs(1);
 
 impl SinkState {
     /// The state of a sink that has not started.
@@ -121,6 +134,7 @@ impl SinkState {
             events_dropped: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             last_error: Mutex::new(None),
+            untold: Mutex::default(),
         }
     }
 
@@ -249,6 +263,31 @@ impl SinkState {
         tracing::error!(sink = self.name, error = words, remedy, "sink cannot go on");
         let text = format!("{words}; {remedy}");
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(LastError { text, at: now() });
+    }
+
+    /// Notes that the destination refuses events for good, of which `reason` is the first one's. Said once in a while, for all since then.
+    pub(super) fn refusing(&self, events: u64, status: u16, error: &str, reason: &str, is_kept: bool) {
+        let mut untold = self.untold.lock().unwrap_or_else(PoisonError::into_inner);
+        untold.events += events;
+        if untold.told.is_some_and(|told| told.elapsed() < REFUSALS_APART) {
+            return;
+        }
+        untold.told = Some(Instant::now());
+        let events = std::mem::take(&mut untold.events);
+        if is_kept {
+            tracing::warn!(sink = self.name, events, status, error, reason, "the destination refuses events for good");
+        } else {
+            let remedy = "set data_dir, so that they become dead letters";
+            tracing::error!(
+                sink = self.name,
+                events,
+                status,
+                error,
+                reason,
+                remedy,
+                "the destination refuses events for good, and they are dropped"
+            );
+        }
     }
 
     /// Notes that there is nothing for it to do until somebody else is down.

@@ -1,5 +1,6 @@
 //! `[[sink]]` tables of type `elasticsearch`.
 
+use crate::config::decide::Shared;
 use crate::config::reader::Reader;
 use crate::config::report::Origin;
 use crate::config::words::Words;
@@ -16,7 +17,7 @@ pub(super) const KEYS: [&str; 1] = ["index"];
 const PORT: u16 = 9200;
 
 /// Reads one.
-pub(super) fn decide(sink: &mut Reader<'_, '_>) -> Option<ElasticsearchPlan> {
+pub(super) fn decide(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<ElasticsearchPlan> {
     let http = http::decide(sink, (PORT, PORT), false);
     let target = decide_target(sink);
     let words = [("none", false), ("gzip", true)];
@@ -25,7 +26,12 @@ pub(super) fn decide(sink: &mut Reader<'_, '_>) -> Option<ElasticsearchPlan> {
     let concurrency = sink.integer("concurrency", 1..=64, 8);
     let bytes = usize::try_from(bytes).expect("its range ends far below");
     let concurrency = usize::try_from(concurrency).expect("its range ends far below");
-    Some(ElasticsearchPlan { http: http?, target: target?, gzip, pace: PacePlan { bytes, concurrency } })
+    Some(ElasticsearchPlan {
+        http: http?,
+        target: target?,
+        gzip,
+        pace: PacePlan { bytes, concurrency, held_bytes: shared.held_bytes(bytes) },
+    })
 }
 
 fn decide_target(sink: &mut Reader<'_, '_>) -> Option<Target> {

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
 
+use crate::config::decide::Shared;
 use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::config::report::Origin;
@@ -29,7 +30,7 @@ pub(super) const REQUEST_KEYS: [&str; 3] = ["compression", "request_bytes", "con
 const LOGSTASH_PORT: u16 = 8080;
 
 /// Reads one.
-pub(super) fn decide(sink: &mut Reader<'_, '_>, is_logstash: bool) -> Option<HttpPostPlan> {
+pub(super) fn decide(sink: &mut Reader<'_, '_>, is_logstash: bool, shared: &Shared) -> Option<HttpPostPlan> {
     let ports = if is_logstash { (LOGSTASH_PORT, LOGSTASH_PORT) } else { (80, 443) };
     let http = http::decide(sink, ports, !sink.has("path"));
     let target = decide_path(sink);
@@ -55,7 +56,7 @@ pub(super) fn decide(sink: &mut Reader<'_, '_>, is_logstash: bool) -> Option<Htt
         target: target?,
         format,
         gzip,
-        pace: PacePlan { bytes, concurrency },
+        pace: PacePlan { bytes, concurrency, held_bytes: shared.held_bytes(bytes) },
         events_max,
     })
 }

@@ -9,13 +9,23 @@ use crate::sink::parcel::Parcel;
 /// The queue of them.
 #[derive(Debug, Default)]
 pub(super) struct Again {
-    waiting: VecDeque<(Option<Instant>, Parcel)>,
+    waiting: VecDeque<Waiting>,
+    held: usize,
+}
+
+/// A parcel and the moment before which it is not sent.
+#[derive(Debug)]
+struct Waiting {
+    at: Option<Instant>,
+    parcel: Parcel,
+    /// Bytes of the batches that it keeps in memory.
+    held: usize,
 }
 
 impl Again {
     /// Has a parcel sent again before all others.
     pub(super) fn first(&mut self, parcel: Parcel) {
-        self.waiting.push_front((None, parcel));
+        self.insert(0, None, parcel);
     }
 
     /// The same in two halves, where it has two documents.
@@ -32,7 +42,7 @@ impl Again {
 
     /// Has a parcel sent again behind the others, not before `at`.
     pub(super) fn last(&mut self, at: Option<Instant>, parcel: Parcel) {
-        self.waiting.push_back((at, parcel));
+        self.insert(self.waiting.len(), at, parcel);
     }
 
     /// Whether there is none.
@@ -42,25 +52,24 @@ impl Again {
 
     /// Bytes that are kept in memory for them.
     pub(super) fn held(&self) -> usize {
-        self.waiting.iter().map(|(_, parcel)| parcel.held()).sum()
+        self.held
     }
 
     /// When the first of those that wait may be sent.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.waiting.iter().filter_map(|(at, _)| *at).min()
+        self.waiting.iter().filter_map(|waiting| waiting.at).min()
     }
 
     /// The first that may be sent now: within the bounds, which may have become narrower, and together with others as far as
     /// they fit.
     pub(super) fn due(&mut self, now: Instant, bounds: &Bounds) -> Option<Parcel> {
-        let is_due = |at: &Option<Instant>| at.is_none_or(|at| at <= now);
-        let first = self.waiting.iter().position(|(at, _)| is_due(at))?;
-        let (_, parcel) = self.waiting.remove(first)?;
+        let is_due = |waiting: &Waiting| waiting.at.is_none_or(|at| at <= now);
+        let first = self.waiting.iter().position(is_due)?;
+        let parcel = self.remove(first)?;
         if parcel.is_part() {
             return Some(parcel);
         }
-        let (mut whole, mut rest) = (Parcel::default(), Parcel::default());
-        (whole.tries, rest.tries) = (parcel.tries, parcel.tries);
+        let (mut whole, mut rest) = (parcel.successor(), parcel.successor());
         for run in parcel.runs().iter().cloned() {
             if !rest.is_empty() {
                 rest.push(run);
@@ -69,18 +78,33 @@ impl Again {
             }
         }
         if !rest.is_empty() {
-            self.waiting.insert(first, (None, rest));
+            self.insert(first, None, rest);
+            return Some(whole);
+        }
+        if whole.is_suspect() {
             return Some(whole);
         }
         let fits = |whole: &Parcel, parcel: &Parcel| {
             let (events, bytes) = (whole.len() + parcel.len(), whole.bytes() + parcel.bytes());
-            !parcel.is_part() && bytes + events * bounds.each <= bounds.bytes && events <= bounds.events
+            !parcel.is_part() && !parcel.is_suspect() && bytes + events * bounds.each <= bounds.bytes && events <= bounds.events
         };
-        while let Some(next) = self.waiting.iter().position(|(at, parcel)| is_due(at) && fits(&whole, parcel)) {
-            if let Some((_, parcel)) = self.waiting.remove(next) {
+        while let Some(next) = self.waiting.iter().position(|waiting| is_due(waiting) && fits(&whole, &waiting.parcel)) {
+            if let Some(parcel) = self.remove(next) {
                 whole.join(parcel);
             }
         }
         Some(whole)
+    }
+
+    fn insert(&mut self, place: usize, at: Option<Instant>, parcel: Parcel) {
+        let held = parcel.held();
+        self.held += held;
+        self.waiting.insert(place, Waiting { at, parcel, held });
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Parcel> {
+        let waiting = self.waiting.remove(place)?;
+        self.held -= waiting.held;
+        Some(waiting.parcel)
     }
 }

@@ -1,6 +1,7 @@
 //! The loop against destinations that are scripted, on a clock that is held: hours pass in no time.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU16;
 use std::sync::atomic::AtomicUsize;
 
 use tokio::time::sleep;
@@ -12,7 +13,7 @@ use crate::sink::Condition;
 use crate::sink::tests::Relay;
 use crate::sink::tests::Task;
 
-const PLAN: PacePlan = PacePlan { bytes: 1 << 20, concurrency: 4 };
+const PLAN: PacePlan = PacePlan { bytes: 1 << 20, concurrency: 4, held_bytes: 1 << 30 };
 
 /// How long an answer takes.
 const ANSWER: Duration = Duration::from_millis(20);
@@ -31,6 +32,8 @@ struct Scripted {
 struct Seen {
     requests: AtomicUsize,
     greetings: AtomicUsize,
+    /// What greetings are answered with; nothing is wrong where it is none.
+    greeting: AtomicU16,
     /// Documents of requests that were answered and not named in the answer, and when.
     arrived: Mutex<Vec<(Duration, String)>>,
     /// When the requests came, since the start.
@@ -51,8 +54,12 @@ impl Seen {
 
 impl Courier for Scripted {
     async fn greet(&self, _state: &SinkState) -> Result<(), Failed> {
-        self.seen.greetings.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(())
+        use std::sync::atomic::Ordering::Relaxed;
+        self.seen.greetings.fetch_add(1, Relaxed);
+        match self.seen.greeting.load(Relaxed) {
+            0 => Ok(()),
+            status => Err(answered(status, false).into()),
+        }
     }
 
     async fn deliver(&self, parcel: &Parcel, _state: &SinkState) -> Result<Delivery, Failed> {
@@ -95,10 +102,14 @@ fn since_start() -> Duration {
 }
 
 fn start(relay: &mut Relay, letters: DeadLetters, script: Script) -> (Task, Arc<Seen>) {
+    start_as(PLAN, relay, letters, script)
+}
+
+fn start_as(plan: PacePlan, relay: &mut Relay, letters: DeadLetters, script: Script) -> (Task, Arc<Seen>) {
     since_start();
     let seen = Arc::new(Seen::default());
     let courier = Scripted { script, seen: seen.clone() };
-    let sink = relay.start(|mut supply, state, stop| async move { run(courier, PLAN, &mut supply, letters, state, stop).await });
+    let sink = relay.start(|mut supply, state, stop| async move { run(courier, plan, &mut supply, letters, state, stop).await });
     (sink, seen)
 }
 
@@ -180,6 +191,138 @@ async fn a_document_that_is_never_taken_holds_back_its_own_entry_and_no_later_on
     assert_eq!(relay.states[0].condition(), Condition::Failed);
     // About one try each quarter of a minute.
     assert!(seen.requests() < 100, "{} requests", seen.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_is_answered_with_no_is_repeated_in_growing_waits_and_said() {
+    use std::sync::atomic::Ordering::Relaxed;
+    for status in [400, 401, 413, 429, 500] {
+        let mut relay = Relay::new(1);
+        let (sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(|_, _| Ok(Delivery::default())));
+        seen.greeting.store(status, Relaxed);
+        relay.send(0..10).await;
+        sleep(Duration::from_secs(300)).await;
+        let greetings = seen.greetings.load(Relaxed);
+        assert!((10..60).contains(&greetings), "{greetings} greetings answered with {status}");
+        assert!(relay.states[0].last_error().is_some_and(|error| error.text.contains(&status.to_string())));
+        assert_eq!((seen.requests(), relay.states[0].counts().events_refused), (0, 0), "{status}");
+        seen.greeting.store(0, Relaxed);
+        relay.drain();
+        relay.ends(sink).await.unwrap();
+        arrived_once(&relay, &seen, 0..10, &[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn documents_of_an_index_that_is_shut_do_not_hold_up_the_others_and_are_not_forgotten() {
+    for status in [403, 404] {
+        let mut relay = Relay::new(1);
+        let shut: Vec<String> = [3, 500].map(|number| relay.text(number..number + 1)).into();
+        let is_open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let opens = is_open.clone();
+        let script = move |_: usize, documents: &[String]| {
+            let is_open = is_open.load(std::sync::atomic::Ordering::Relaxed);
+            let others = (0..documents.len()).filter(|position| !is_open && shut.contains(&documents[*position]));
+            Ok(Delivery { others: others.map(|position| (position, Fate::Again(answered(status, true)))).collect() })
+        };
+        let (sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(script));
+        for from in (0..1_000).step_by(10) {
+            relay.send(from..from + 10).await;
+            sleep(Duration::from_secs(3)).await;
+            let arrived = seen.arrived().len();
+            assert!(arrived + 2 >= from + 10, "{arrived} of {} documents", from + 10);
+            if from > 10 {
+                assert_eq!(relay.states[0].condition(), Condition::Paused, "whoever has to mend it is told all the time");
+            }
+        }
+        opens.store(true, std::sync::atomic::Ordering::Relaxed);
+        relay.drain();
+        // The held clock goes on while it waits.
+        sleep(Duration::from_secs(60)).await;
+        relay.ends(sink).await.unwrap();
+        arrived_once(&relay, &seen, 0..1_000, &[]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_a_destination_breaks_off_at_is_found_and_waits_by_itself() {
+    let mut relay = Relay::new(1);
+    let poison = relay.text(333..334);
+    let script = move |_: usize, documents: &[String]| match documents.contains(&poison) {
+        true => Err(SinkError::PeerEnded { peer: "script".to_owned() }.into()),
+        false => Ok(Delivery::default()),
+    };
+    let (_sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(script));
+    relay.send(0..1_000).await;
+    sleep(Duration::from_secs(60)).await;
+    relay.send(1_000..2_000).await;
+    sleep(Duration::from_secs(300)).await;
+    arrived_once(&relay, &seen, 0..2_000, &[333]);
+    let before = seen.requests();
+    sleep(Duration::from_secs(600)).await;
+    assert!(seen.requests() - before < 60, "{} requests in ten minutes", seen.requests() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_loses_everything_gets_it_whole_when_it_is_back() {
+    let mut relay = Relay::new(1);
+    let script = |_: usize, _: &[String]| match since_start() < Duration::from_secs(600) {
+        true => Err(SinkError::PeerEnded { peer: "script".to_owned() }.into()),
+        false => Ok(Delivery::default()),
+    };
+    let (_sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(script));
+    relay.send(0..1_000).await;
+    sleep(Duration::from_secs(590)).await;
+    let before = seen.requests();
+    assert!(before < 100, "{before} requests while it is away");
+    sleep(Duration::from_secs(60)).await;
+    arrived_once(&relay, &seen, 0..1_000, &[]);
+    assert!(seen.requests() - before < 10, "{} requests for what one or two take", seen.requests() - before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_too_busy_for_any_document_is_asked_less_and_less() {
+    let mut relay = Relay::new(1);
+    let script = |_: usize, documents: &[String]| {
+        Ok(Delivery { others: (0..documents.len()).map(|position| (position, Fate::Again(answered(429, true)))).collect() })
+    };
+    let (_sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(script));
+    for from in (0..1_000).step_by(10) {
+        relay.send(from..from + 10).await;
+        sleep(Duration::from_millis(600)).await;
+    }
+    assert!(seen.requests() < 30, "{} requests in a minute", seen.requests());
+}
+
+/// How many of 2000 documents were ever sent, where the destination takes none or every other one, and no more than so many bytes may
+/// be held.
+async fn sent_while_held(held_bytes: usize, takes_some: bool) -> usize {
+    let mut relay = Relay::new(1);
+    relay.padding = ",\"padding\":\"".to_owned() + &"x".repeat(1_000) + "\"";
+    let tried = Arc::new(Mutex::new(std::collections::BTreeSet::new()));
+    let seen = tried.clone();
+    let script = move |_: usize, documents: &[String]| {
+        seen.lock().unwrap().extend(documents.iter().cloned());
+        let busy = (0..documents.len()).filter(|position| !takes_some || position % 2 == 1);
+        Ok(Delivery { others: busy.map(|position| (position, Fate::Again(answered(500, true)))).collect() })
+    };
+    let plan = PacePlan { bytes: 16 << 10, concurrency: 4, held_bytes };
+    let (_sink, _) = start_as(plan, &mut relay, DeadLetters::default(), Box::new(script));
+    relay.send(0..2_000).await;
+    sleep(Duration::from_secs(60)).await;
+    let tried = tried.lock().unwrap();
+    tried.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_destination_does_not_take_is_held_up_to_a_bound_and_all_else_stays_in_the_buffer() {
+    let documents_of_a_batch = 10;
+    for held_bytes in [64 << 10, 256 << 10] {
+        let sent = sent_while_held(held_bytes, false).await;
+        let most = held_bytes / 1_000 + 4 * documents_of_a_batch;
+        assert!((most / 2..=most).contains(&sent), "{sent} documents with {held_bytes} bytes");
+    }
+    assert_eq!(sent_while_held(64 << 10, true).await, 2_000, "where something is taken, it goes on");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use bytes::Buf;
 use bytes::Bytes;
@@ -18,13 +20,21 @@ pub(crate) struct Pieces {
     /// Bytes of it that are written.
     offset: usize,
     left: usize,
+    /// Becomes true when all of it is written.
+    written: Arc<AtomicBool>,
 }
 
 impl Pieces {
     /// A body of these pieces.
     pub(crate) fn new(pieces: Vec<Bytes>) -> Self {
         let left = pieces.iter().map(Bytes::len).sum();
-        Self { pieces: pieces.into(), piece: 0, offset: 0, left }
+        Self { pieces: pieces.into(), piece: 0, offset: 0, left, written: Arc::new(AtomicBool::new(left == 0)) }
+    }
+
+    /// The same body, and what becomes true when all of that is written to a connection.
+    pub(crate) fn watched(&self) -> (Self, Arc<AtomicBool>) {
+        let written = Arc::new(AtomicBool::new(self.left == 0));
+        (Self { written: written.clone(), ..self.clone() }, written)
     }
 
     /// The whole body, whatever of it is written.
@@ -75,6 +85,9 @@ impl Buf for Pieces {
     fn advance(&mut self, mut bytes: usize) {
         assert!(bytes <= self.left, "no more is written than there is");
         self.left -= bytes;
+        if self.left == 0 {
+            self.written.store(true, Ordering::Relaxed);
+        }
         while bytes > 0 {
             let rest = self.pieces[self.piece].len() - self.offset;
             if bytes < rest {
@@ -110,7 +123,7 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..9), 0..9), steps in prop::collection::vec((1usize..12, any::<bool>()), 1..99)
         ) {
             let whole = pieces.concat();
-            let mut body = Pieces::new(pieces.into_iter().map(Bytes::from).collect());
+            let (mut body, is_written) = Pieces::new(pieces.into_iter().map(Bytes::from).collect()).watched();
             let mut written = Vec::new();
             for (bytes, vectored) in steps {
                 prop_assert_eq!(body.has_remaining(), written.len() < whole.len());
@@ -127,6 +140,7 @@ mod tests {
                 written.extend_from_slice(&next[..bytes]);
                 body.advance(bytes);
                 prop_assert_eq!(body.remaining(), whole.len() - written.len());
+                prop_assert_eq!(is_written.load(Ordering::Relaxed), written.len() == whole.len());
             }
             prop_assert_eq!(&written[..], &whole[..written.len()]);
         }

@@ -219,16 +219,47 @@ async fn where_no_host_can_be_reached_the_last_failure_is_told() {
 
 #[tokio::test]
 async fn a_host_that_hangs_up_or_cannot_is_left_out_for_a_while() {
-    let busy = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n";
-    for turn in [Turn::HangsUp, Turn::Says(busy)] {
-        let (bad, good) = (Peer::new(&[&[turn]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
-        let (client, state) = (client(&[&bad, &good]), state());
-        assert!(!matches!(ask(&client, &state).await, Ok(200)));
-        for _ in 0..4 {
-            assert_eq!(ask(&client, &state).await.unwrap(), 200);
-        }
-        assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4));
+    let (bad, good) = (Peer::new(&[&[Turn::HangsUp]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
+    let (client, state) = (client(&[&bad, &good]), state());
+    assert!(ask(&client, &state).await.is_err(), "what it may have taken is for the caller to send again");
+    for _ in 0..4 {
+        assert_eq!(ask(&client, &state).await.unwrap(), 200);
     }
+    assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4));
+}
+
+#[tokio::test]
+async fn what_a_host_does_not_do_another_one_is_asked_for() {
+    let answers = ["502 Bad Gateway", "503 Busy", "401 No", "403 No", "404 No", "301 Elsewhere"];
+    for words in answers {
+        let answer: &'static str = format!("HTTP/1.1 {words}\r\nContent-Length: 0\r\n\r\n").leak();
+        let (bad, good) = (Peer::new(&[&[Turn::Says(answer)]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
+        let (client, state) = (client(&[&bad, &good]), state());
+        for _ in 0..4 {
+            assert_eq!(ask(&client, &state).await.unwrap(), 200, "{words}");
+        }
+        assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4), "{words}");
+        assert!(state.last_error().is_some_and(|error| error.text.contains(&words[..3])), "{words}");
+        // Where all say so, the first one's word counts.
+        let (first, second) = (Peer::new(&[&[Turn::Says(answer)]]).await, Peer::new(&[&[Turn::Says(answer)]]).await);
+        let client = self::client(&[&first, &second]);
+        assert_eq!(ask(&client, &state).await.unwrap().to_string(), words[..3]);
+        assert_eq!((peer_count(&first), peer_count(&second)), (1, 1), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_one_of_several_hosts_asks_for_is_for_that_host() {
+    let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n";
+    let (bad, good) =
+        (Peer::new(&[&[Turn::Says(busy)]]).await, Peer::new(&[&[Turn::Says(OK), Turn::Says(OK), Turn::Says(busy)]]).await);
+    let (client, state) = (client(&[&bad, &good]), state());
+    let waits =
+        async || client.ask(&question("x"), &state).await.map(|answer| (answer.status.as_u16(), answer.retry_after)).unwrap();
+    assert_eq!(waits().await, (429, None));
+    assert_eq!(waits().await, (200, None));
+    assert_eq!(waits().await, (200, None));
+    assert_eq!(waits().await, (429, Some(Duration::from_secs(300))), "there is no other one that is up");
 }
 
 #[track_caller]
@@ -318,8 +349,10 @@ async fn a_refusal_that_comes_before_the_body_was_read_is_heard() {
 async fn a_connection_whose_peer_answered_early_and_reads_no_more_holds_nobody_up() {
     let peer = Peer::new(&[&[Turn::SaysEarly(OK), Turn::IsSilent], &[Turn::Says(OK)]]).await;
     let (client, state) = (client(&[&peer]), state());
-    let answer = client.ask(&question(vec![b'x'; LARGE]), &state).await.unwrap();
-    assert_eq!(answer.status.as_u16(), 200);
+    let SinkError::Unreadable { what, .. } = client.ask(&question(vec![b'x'; LARGE]), &state).await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!(what, "it came before the request was there");
     let next = timeout(Duration::from_secs(10), ask(&client, &state)).await;
     assert_eq!(next.expect("it does not wait for the first body").unwrap(), 200);
 }
