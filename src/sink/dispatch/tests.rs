@@ -10,6 +10,7 @@ use super::*;
 use crate::buffer::Buffer;
 use crate::buffer::MemoryPlan;
 use crate::sink::Condition;
+use crate::sink::dead_letters::Refusal;
 use crate::sink::tests::Relay;
 use crate::sink::tests::Task;
 
