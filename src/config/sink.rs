@@ -35,6 +35,7 @@ use crate::sink::Release;
 use crate::sink::RotatePlan;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
+use crate::units::size_text;
 
 use fallback::Wish;
 
@@ -151,7 +152,7 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
         Kind::Stdout => Some(SinkKind::Stdout),
         Kind::File => decide_file(&mut sink).map(SinkKind::File),
         Kind::LogstashTcp => decide_logstash_tcp(&mut sink, shared).map(SinkKind::LogstashTcp),
-        Kind::Lumberjack => lumberjack::decide(&mut sink).map(SinkKind::Lumberjack),
+        Kind::Lumberjack => lumberjack::decide(&mut sink, shared).map(SinkKind::Lumberjack),
         Kind::Elasticsearch => elasticsearch::decide(&mut sink, shared).map(Box::new).map(SinkKind::Elasticsearch),
         Kind::LogstashHttp => http_post::decide(&mut sink, true, shared).map(Box::new).map(SinkKind::HttpPost),
         Kind::Http => http_post::decide(&mut sink, false, shared).map(Box::new).map(SinkKind::HttpPost),
@@ -201,14 +202,27 @@ fn decide_logstash_tcp(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<Log
     let connect_timeout = sink.duration("connect_timeout", SECONDS_TO_MINUTES, Duration::from_secs(10));
     let words = [("socket", false), ("rotate", true)];
     let is_rotate = sink.one_of("release", &Words { now: &words, later: &[] }, ("socket", false));
-    let release = if is_rotate { decide_rotate(sink) } else { decide_socket(sink, shared) };
+    let release = if is_rotate { decide_rotate(sink, shared) } else { decide_socket(sink, shared) };
     let user_timeout = sink.duration("user_timeout", USER_TIMEOUT, Duration::from_secs(300));
     let dial = DialPlan { connect_timeout, user_timeout, tls: tls::decide(sink, false) };
     Some(LogstashTcpPlan { hosts: hosts?, dial, release })
 }
 
-fn decide_rotate(sink: &mut Reader<'_, '_>) -> Release {
-    let bytes = sink.size("batch_bytes", 64 << 10..=1 << 30, 8 << 20, Origin::Default);
+fn decide_rotate(sink: &mut Reader<'_, '_>, shared: &Shared) -> Release {
+    let most = (shared.held_bytes(0) as u64 / RotatePlan::BATCHES_MAX).max(64 << 10);
+    let is_written = sink.has("batch_bytes");
+    let mut bytes = sink.size("batch_bytes", 64 << 10..=1 << 30, 8 << 20, Origin::Default);
+    if bytes > most {
+        // Documents that a destination does not take must leave room for reading.
+        bytes = most;
+        if is_written {
+            let what = format!(
+                "batch_bytes is taken as {}, so that four batches fit into this sink's part of the memory",
+                size_text(most)
+            );
+            sink.desk().report.warn(what);
+        }
+    }
     let events = sink.integer("batch_events", 1..=1_000_000, 20_000);
     let interval = sink.duration("batch_interval", BATCH_INTERVAL, Duration::from_secs(5));
     let end_timeout = sink.duration("end_timeout", END_TIMEOUT, Duration::from_secs(300));

@@ -214,7 +214,7 @@ impl<C: Courier> Dispatch<'_, C> {
         self.cursor.read(ENTRIES_MAX, self.pace.bytes(), &mut entries);
         for entry in entries {
             let to = u32::try_from(entry.batch.len()).expect("a batch has fewer documents than bytes");
-            self.ledger.add(entry.seq, entry.batch.len());
+            self.ledger.add(&entry);
             self.read.push_back(Run { entry, from: 0, to });
         }
         self.pack();

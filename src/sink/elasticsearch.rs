@@ -56,15 +56,16 @@ pub struct ElasticsearchPlan {
     pub pace: PacePlan,
 }
 
-/// Bytes of an answer for each document asked about, beside twice those of the request, because servers quote what they refuse, and …
+/// Bytes of an answer for each document asked about, beside three times those of the request, because servers quote what they refuse
+/// in the reason and in its cause, and …
 const ANSWER_EACH: usize = 512;
 
 /// … these.
 const ANSWER_BASE: usize = 1 << 20;
 
-/// What of the answer is wanted: less to write, to send and to read. What an error was caused by quotes the document once more.
-const FILTER: &str =
-    "filter_path=error,status,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,items.*.failure_store";
+/// What of the answer is wanted: less to write, to send and to read.
+const FILTER: &str = "filter_path=error,status,items.*._id,items.*.status,items.*.error.type,items.*.error.reason,\
+                      items.*.error.caused_by.reason,items.*.failure_store";
 
 /// Has errors not quote documents. Elasticsearch knows it from 8.18 on; all others refuse a request that has it as a whole.
 const NO_QUOTES: &str = "include_source_on_error";
@@ -92,7 +93,7 @@ impl Elasticsearch {
             content_type: Some(HeaderValue::from_static("application/x-ndjson")),
             encoding: self.gzip.then(|| HeaderValue::from_static("gzip")),
             body: self.body(parcel).await,
-            answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len() + 2 * parcel.bytes(),
+            answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len() + 3 * parcel.bytes(),
             may_say_more: false,
         };
         let answer = self.client.ask(&question, state).await?;
@@ -131,18 +132,23 @@ impl Elasticsearch {
         if self.gzip { pack(pieces).await } else { Pieces::new(pieces) }
     }
 
-    fn read(parcel: &Parcel, answer: &Answer) -> Result<Delivery, SinkError> {
+    fn read(&self, parcel: &Parcel, answer: &Answer) -> Result<Delivery, SinkError> {
         if answer.status != StatusCode::OK {
             return Err(answer.refused(reason(&answer.body)));
         }
         let mut others = Vec::new();
-        let ids = parcel.documents().map(|(_, mark, _)| mark.id).collect::<Vec<_>>();
-        let read = bulk_answer::read(&answer.body, ids.into_iter(), |position, item| {
+        let marks = parcel.documents().map(|(_, mark, _)| *mark).collect::<Vec<_>>();
+        let read = bulk_answer::read(&answer.body, marks.iter().map(|mark| mark.id), |position, item| {
             if matches!(item.status, 200 | 201 | 409) {
                 return;
             }
             let kind = item.error_type.as_deref().unwrap_or_default().to_owned();
             let reason = bulk_answer::clean_reason(item.reason.as_deref().unwrap_or_default());
+            if is_of_the_index(item.status, &kind, &reason) {
+                let (peer, index) = (answer.peer.clone(), self.target.name(marks[position].time));
+                others.push((position, Fate::Again(SinkError::Shut { peer, index, reason })));
+                return;
+            }
             if item.status == 400 {
                 others.push((position, Fate::Refused(Refusal { status: item.status, kind, reason })));
                 return;
@@ -188,7 +194,7 @@ impl Courier for Elasticsearch {
 
     async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
         let answer = self.ask(parcel, state).await?;
-        Self::read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
+        self.read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
     }
 
     fn each(&self) -> usize {
@@ -205,8 +211,41 @@ impl Courier for Elasticsearch {
     }
 }
 
+/// Whether a document is refused for the state its index or the cluster is in, and not for what is in it: shut for writing, closed, not
+/// to be made because there are too many shards, or an alias of several without one to write to.
+fn is_of_the_index(status: u16, kind: &str, reason: &str) -> bool {
+    match (status, kind) {
+        (403, "cluster_block_exception") | (400, "index_closed_exception" | "validation_exception") => true,
+        (400, _) => reason.contains("this action would add [") || reason.contains("no write index is defined"),
+        _ => false,
+    }
+}
+
 /// Why a server says no to a whole request, where it says why.
 fn reason(body: &[u8]) -> String {
     let Some(error) = bulk_answer::error_reason(body) else { return String::new() };
     [error.error_type, error.reason].into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_indexs_fault_is_not_taken_for_the_documents() {
+        for (status, kind, reason, is_of_it) in [
+            // As OpenSearch 2.19.1 and Elasticsearch 7.17.29 say it.
+            (400, "validation_exception", "Validation Failed: 1: this action would add [2] total shards, but …", true),
+            (400, "illegal_argument_exception", "Validation Failed: 1: this action would add [2] shards, but …", true),
+            (400, "index_closed_exception", "closed", true),
+            (400, "illegal_argument_exception", "no write index is defined for alias [al]. …", true),
+            (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)];", true),
+            (400, "mapper_parsing_exception", "failed to parse field [took] of type [integer]", false),
+            (400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded", false),
+            (403, "security_exception", "action [indices:data/write/bulk[s]] is unauthorized", false),
+            (429, "cluster_block_exception", "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded …", false),
+        ] {
+            assert_eq!(is_of_the_index(status, kind, reason), is_of_it, "{status} {kind}: {reason}");
+        }
+    }
 }

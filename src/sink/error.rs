@@ -95,6 +95,16 @@ pub enum SinkError {
         /// Whether it is about one event.
         is_item: bool,
     },
+    /// An index takes no documents, whatever is in them, until somebody has seen to it.
+    #[error("{peer} takes no documents for {index}: {reason}")]
+    Shut {
+        /// Host and address.
+        peer: String,
+        /// Which index.
+        index: String,
+        /// Why, in the destination's words.
+        reason: String,
+    },
     /// Something about a file failed.
     #[error("cannot {doing} {}", path.display())]
     File {
@@ -169,7 +179,7 @@ impl SinkError {
             | Self::File { .. }
             | Self::Stdout { .. }
             | Self::Tls { unacceptable: None, .. } => Verdict::Retry,
-            Self::Tls { unacceptable: Some(_), .. } => Verdict::Pause,
+            Self::Tls { unacceptable: Some(_), .. } | Self::Shut { .. } => Verdict::Pause,
             Self::Answered { status, is_item: true, .. } => match status {
                 400 => Verdict::Refused,
                 429 | 503 => Verdict::TooMuch,
@@ -218,13 +228,17 @@ impl SinkError {
             Self::Tls { unacceptable: Some(what), .. } => what.remedy(),
             Self::Tls { unacceptable: None, .. } => "see the destination's own log, and the firewalls between here and it",
             Self::Broken { .. } | Self::PeerEnded { .. } => {
-                "see the destination's own log; what it may have missed is sent again"
+                "see the destination's own log, and whether both sides speak TLS or neither; what it may have missed is sent again"
             }
             Self::Late { .. } => "see whether the destination has too much to do; what it may have taken is sent again",
             Self::Credentials { .. } => {
                 "give the machine or the task a role, see that the relay may ask for it, or give the sink keys"
             }
             Self::Unreadable { .. } => "check that the sink's hosts are what its type says, and no proxy answers for them",
+            Self::Shut { .. } => "open the index, take its block away, or raise the limit that is named; its documents wait",
+            Self::Answered { status: 429, reason, .. } if reason.contains("flood-stage") => {
+                "make room on the server's disks; the block goes with that, or has to be taken away"
+            }
             Self::Answered { status, .. } => match status {
                 401 => "check the sink's credentials",
                 403 => "give the sink's user the right to write there",

@@ -31,6 +31,9 @@ const TRY_LAST: Duration = Duration::from_secs(600);
 /// How long the first one has to work for a change back to have lasted.
 const LASTING: Duration = Duration::from_secs(600);
 
+/// How long a sink with nothing to deliver has to be well for a failure before that to be over.
+const WELL: Duration = Duration::from_secs(10);
+
 /// How long a try may take.
 const TRY_MAX: Duration = Duration::from_secs(30);
 
@@ -81,15 +84,25 @@ pub(super) async fn run(
     }
 }
 
-/// Waits until a sink has delivered nothing for so long.
+/// Waits until a sink has delivered nothing for so long and is not well.
+///
+/// That it could be reached meanwhile does not count by itself: a destination may take connections and break each of them.
 async fn down(state: &SinkState, after: Duration) {
-    let mut since: Option<Instant> = None;
+    let mut down: Option<Instant> = None;
+    let mut well: Option<Instant> = None;
+    let mut delivered = state.counts().events_delivered;
     loop {
         let now = super::now();
-        if state.condition() == Condition::Delivering {
-            since = None;
-        } else if now.duration_since(*since.get_or_insert(now)) >= after {
-            return;
+        if std::mem::replace(&mut delivered, state.counts().events_delivered) != delivered {
+            down = None;
+        }
+        if state.condition() != Condition::Delivering {
+            well = None;
+            if now.duration_since(*down.get_or_insert(now)) >= after {
+                return;
+            }
+        } else if now.duration_since(*well.get_or_insert(now)) >= WELL.min(after) {
+            down = None;
         }
         sleep(LOOK).await;
     }
@@ -110,5 +123,99 @@ async fn timed(reaching: impl Future<Output = Result<(), SinkError>>) -> Result<
     match tokio::time::timeout(TRY_MAX, reaching).await {
         Ok(reached) => reached.map_err(|error| error.words()),
         Err(_) => Err(format!("no answer within {TRY_MAX:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const AFTER: Duration = Duration::from_secs(60);
+
+    fn broken() -> SinkError {
+        SinkError::Broken { peer: "script".to_owned(), source: io::ErrorKind::ConnectionReset.into() }
+    }
+
+    /// Whether a sink counts as down within ten minutes in which it goes through these steps again and again.
+    async fn is_down(mut step: impl FnMut(&SinkState) -> Duration) -> bool {
+        let state = SinkState::new("first");
+        let going = async {
+            loop {
+                let pause = step(&state);
+                sleep(pause).await;
+            }
+        };
+        let watched = timeout(Duration::from_secs(600), down(&state, AFTER));
+        tokio::select! {
+            () = going => unreachable!("it goes on for ever"),
+            found = watched => found.is_ok(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_is_down_while_nothing_arrives_although_it_can_be_reached_now_and_then() {
+        let mut is_up = false;
+        let flapping = |state: &SinkState| {
+            is_up = !is_up;
+            if is_up {
+                state.delivering("script");
+                return Duration::from_millis(300);
+            }
+            state.failed(&broken());
+            Duration::from_secs(20)
+        };
+        assert!(is_down(flapping).await);
+        assert!(
+            is_down(|state| {
+                state.failed(&broken());
+                Duration::from_secs(20)
+            })
+            .await
+        );
+        assert!(
+            is_down(|state| {
+                state.stalled("script");
+                Duration::from_secs(20)
+            })
+            .await
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_is_not_down_while_documents_arrive_or_after_an_idle_connection_broke() {
+        let mut is_up = false;
+        let slow = |state: &SinkState| {
+            is_up = !is_up;
+            if is_up {
+                state.delivering("script");
+                state.delivered(1);
+                return Duration::from_millis(300);
+            }
+            state.failed(&broken());
+            Duration::from_secs(20)
+        };
+        assert!(!is_down(slow).await);
+        let mut is_up = false;
+        let idle = |state: &SinkState| {
+            is_up = !is_up;
+            if is_up {
+                state.delivering("script");
+                return Duration::from_secs(45);
+            }
+            state.failed(&broken());
+            Duration::from_secs(1)
+        };
+        assert!(!is_down(idle).await);
+        assert!(
+            !is_down(|state| {
+                state.delivering("script");
+                AFTER
+            })
+            .await
+        );
     }
 }

@@ -172,7 +172,7 @@ impl HttpClient {
             }
             match self.ask_known(host, question, state).await {
                 Ok(mut answer) => {
-                    let is_elsewhere = is_elsewhere(answer.status);
+                    let is_elsewhere = is_elsewhere(answer.status, &question.method);
                     host.note(!is_elsewhere, answer.retry_after);
                     if number < others_up {
                         // It is for this host that it asks to wait.
@@ -288,9 +288,13 @@ impl HttpClient {
     }
 }
 
-/// Whether an answer says that this host, or who stands before it, cannot or must not do what another one may do.
-fn is_elsewhere(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 300..=399 | 401 | 403 | 404 | 502..=504)
+/// Whether an answer says that this host, or who stands before it, cannot or must not do what another one may do. What is only asked
+/// for may well not be there, or be nobody's business.
+fn is_elsewhere(status: StatusCode, method: &Method) -> bool {
+    match status.as_u16() {
+        403 | 404 => method != Method::GET,
+        status => matches!(status, 300..=399 | 401 | 502..=504),
+    }
 }
 
 /// A request without an answer, and whether anything of one had come.

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::buffer::Entry;
 use crate::seq::Seq;
 use crate::sink::parcel::Parcel;
 
@@ -14,11 +15,14 @@ pub(super) struct Ledger {
     open: VecDeque<Open>,
     /// Documents of them that are not settled.
     events: u64,
+    /// Bytes of documents of all of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 struct Open {
     seq: Seq,
+    bytes: usize,
     /// Documents that are not settled.
     left: usize,
     /// Documents that the destination has refused.
@@ -36,9 +40,11 @@ pub(super) struct Done {
 
 impl Ledger {
     /// Notes an entry that was read.
-    pub(super) fn add(&mut self, seq: Seq, documents: usize) {
-        self.open.push_back(Open { seq, left: documents, refused: 0 });
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let (documents, bytes) = (entry.batch.len(), entry.batch.docs.len());
+        self.open.push_back(Open { seq: entry.seq, bytes, left: documents, refused: 0 });
         self.events += documents as u64;
+        self.bytes += bytes;
     }
 
     /// Notes that documents have arrived, or are otherwise done with.
@@ -62,10 +68,16 @@ impl Ledger {
     pub(super) fn done(&mut self) -> Option<Done> {
         let mut done: Option<Done> = None;
         while let Some(open) = self.open.pop_front_if(|open| open.left == 0) {
+            self.bytes -= open.bytes;
             let refused = done.map_or(0, |done| done.refused) + open.refused;
             done = Some(Done { through: open.seq, refused });
         }
         done
+    }
+
+    /// Bytes of documents of the entries that are read and not acked.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Documents that are not settled.
@@ -90,18 +102,20 @@ mod tests {
     fn entries_are_done_in_order_however_answers_come() {
         let mut ledger = Ledger::default();
         for seq in [1, 4, 5] {
-            ledger.add(Seq(seq), 3);
+            ledger.add(&entry(seq, "1\n2\n3\n"));
         }
-        ledger.add(Seq(7), 0);
+        ledger.add(&entry(7, ""));
+        assert_eq!(ledger.bytes(), 18);
         ledger.settle(&parcel(4, 0, 3), false);
         ledger.settle(&parcel(1, 1, 3), true);
         assert_eq!((ledger.done(), ledger.events()), (None, 4));
         ledger.settle(&parcel(1, 0, 1), false);
+        assert_eq!(ledger.bytes(), 18, "it is kept until it is acked");
         assert_eq!((ledger.done(), ledger.done()), (Some(Done { through: Seq(4), refused: 2 }), None));
         ledger.settle(&parcel(5, 0, 3), true);
         assert_eq!(
-            (ledger.done(), ledger.open.is_empty(), ledger.events()),
-            (Some(Done { through: Seq(7), refused: 3 }), true, 0)
+            (ledger.done(), ledger.open.is_empty(), ledger.events(), ledger.bytes()),
+            (Some(Done { through: Seq(7), refused: 3 }), true, 0, 0)
         );
     }
 
@@ -109,7 +123,7 @@ mod tests {
     #[should_panic(expected = "no document is settled twice")]
     fn a_document_is_settled_once() {
         let mut ledger = Ledger::default();
-        ledger.add(Seq(1), 3);
+        ledger.add(&entry(1, "1\n2\n3\n"));
         ledger.settle(&parcel(1, 0, 2), false);
         ledger.settle(&parcel(1, 1, 3), false);
     }

@@ -55,6 +55,8 @@ pub struct LumberjackPlan {
     pub window_bytes: usize,
     /// Most windows under way on a connection.
     pub pipeline: usize,
+    /// Bytes of documents that what is read and not acked may keep in memory before nothing new is read.
+    pub held_bytes: usize,
     /// How long the server may say nothing while it has something to ack.
     pub ack_timeout: Duration,
     /// How long it may only say that it is working.
@@ -182,6 +184,11 @@ impl<'a> Sender<'a> {
         self.closed && self.under_way() == 0 && (self.ledger.events() == 0 || self.supply.is_settled())
     }
 
+    /// Whether nothing more is sent: what is not acked stays in the buffer.
+    fn is_over(&self) -> bool {
+        self.closed && self.supply.is_settled()
+    }
+
     /// Has the lanes end their connections in order.
     async fn part(&mut self) {
         self.news.close();
@@ -210,12 +217,13 @@ impl<'a> Sender<'a> {
         let is_reached = self.lanes.iter().any(|lane| lane.link.is_some() || lane.is_resting);
         // Without a document at hand it goes on reading all the same: there may be nothing but what is another sink's.
         let has_none = self.next.is_empty() && self.again.is_empty();
-        !self.closed && !self.is_full() && (is_reached || has_none)
+        let has_room = self.ledger.bytes() < self.plan.held_bytes;
+        !self.closed && !self.is_full() && has_room && (is_reached || has_none)
     }
 
     /// When a window is due that nothing else wakes it for.
     fn timer(&self) -> Option<Instant> {
-        let since = self.since?;
+        let since = self.since.filter(|_| !self.is_over())?;
         let has_room = self.lanes.iter().any(|lane| lane.link.is_some() && lane.under_way < self.plan.pipeline);
         has_room.then_some(since + LINGER)
     }
@@ -226,7 +234,7 @@ impl<'a> Sender<'a> {
         self.supply.read(ENTRIES_MAX, self.plan.window_bytes, &mut entries);
         for entry in entries {
             let to = u32::try_from(entry.batch.len()).expect("a batch has fewer documents than bytes");
-            self.ledger.add(entry.seq, entry.batch.len());
+            self.ledger.add(&entry);
             self.read.push_back(Run { entry, from: 0, to });
         }
         self.pack();
@@ -249,7 +257,7 @@ impl<'a> Sender<'a> {
 
     /// Hands windows to the lanes that have room, the least busy first.
     fn launch(&mut self) {
-        if self.closed && self.supply.is_settled() {
+        if self.is_over() {
             return;
         }
         loop {
@@ -335,7 +343,8 @@ impl<'a> Sender<'a> {
                 unreleased.into_iter().for_each(|parcel| self.put_back(parcel));
                 self.state.retried(retried);
                 if let Some(error) = error {
-                    match self.lanes.iter().any(|lane| lane.link.is_some()) {
+                    // One that rests makes a connection when there is something to send.
+                    match self.lanes.iter().any(|lane| lane.link.is_some() || lane.is_resting) {
                         true => self.state.failed_in_part(&error, again),
                         false => self.state.failed(&error),
                     }

@@ -189,6 +189,11 @@ pub struct RotatePlan {
     pub end_timeout: Duration,
 }
 
+impl RotatePlan {
+    /// Batches that are in memory at once, at most: one that is written, those whose end is waited for, and one that is sent again.
+    pub const BATCHES_MAX: u64 = 4;
+}
+
 /// The time on the runtime's clock, which a test may hold.
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::config::decide::Shared;
 use crate::config::reader::Reader;
 use crate::config::report::Origin;
 use crate::config::words::Words;
@@ -42,7 +43,7 @@ const ACK_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration:
 const PROGRESS_TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(3_600);
 
 /// Reads one.
-pub(super) fn decide(sink: &mut Reader<'_, '_>) -> Option<LumberjackPlan> {
+pub(super) fn decide(sink: &mut Reader<'_, '_>, shared: &Shared) -> Option<LumberjackPlan> {
     let hosts = decide_hosts(sink);
     let load_balance = sink.switch("load_balance", false);
     let compression = decide_compression(sink);
@@ -55,14 +56,16 @@ pub(super) fn decide(sink: &mut Reader<'_, '_>) -> Option<LumberjackPlan> {
     let progress_timeout = sink.duration("progress_timeout", PROGRESS_TIMEOUT, Duration::from_secs(300));
     let dial = DialPlan { connect_timeout, user_timeout, tls: tls::decide(sink, false) };
     let number = |number: u32| usize::try_from(number).expect("its range ends far below");
+    let window_bytes = usize::try_from(window_bytes).expect("its range ends far below");
     Some(LumberjackPlan {
         hosts: hosts?,
         load_balance,
         dial,
         compression,
         window_events: number(window_events),
-        window_bytes: usize::try_from(window_bytes).expect("its range ends far below"),
+        window_bytes,
         pipeline: number(pipeline),
+        held_bytes: shared.held_bytes(window_bytes),
         ack_timeout,
         progress_timeout,
     })

@@ -21,6 +21,7 @@ fn a_sink_has_what_it_is_given_and_defaults() {
         window_events: 2_048,
         window_bytes: 4 << 20,
         pipeline: 4,
+        held_bytes: 64 << 20,
         ack_timeout: Duration::from_secs(60),
         progress_timeout: Duration::from_secs(300),
     };

@@ -101,10 +101,10 @@ impl Target {
         HEAD.len() + self.parts.iter().map(bytes).sum::<usize>() + MIDDLE.len() + 32 + TAIL.len()
     }
 
-    /// The name for events of this time.
+    /// The name for events of this time; of the first or last one that the calendar has, where it is beyond.
     pub fn name(&self, time: Micros) -> String {
-        let Ok(time) = Timestamp::from_microsecond(time) else { return self.written.clone() };
-        let time = time.to_zoned(TimeZone::UTC);
+        let time = time.clamp(Timestamp::MIN.as_second() * 1_000_000, Timestamp::MAX.as_second() * 1_000_000);
+        let time = Timestamp::from_microsecond(time).expect("it is one that the calendar has").to_zoned(TimeZone::UTC);
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Time(word) => time.strftime(word).to_string(),
@@ -262,6 +262,17 @@ mod tests {
         check_pattern("a_%G-w%V-eu", "a_*-w*-eu", "a-w-eu", Some(168));
         check_pattern("a.b-%Y-%m", "a.b-*-*", "a.b", Some(744));
         check_pattern("%Y", "*", "", Some(8_784));
+    }
+
+    #[test]
+    fn times_beyond_the_calendar_are_of_its_first_or_last_day() {
+        let target = Target::parse("a-%Y.%m.%d").expect("a name");
+        // The last millisecond that four digits can write, and what no clock says.
+        for (time, name) in [(253_402_300_799_999_000, "a-9999.12.30"), (Micros::MAX, "a-9999.12.30"), (0, "a-1970.01.01")] {
+            assert_eq!(target.name(time), name);
+        }
+        assert!(target.name(Micros::MIN).starts_with("a-"), "{}", target.name(Micros::MIN));
+        assert!(!target.name(Micros::MIN).contains('%'));
     }
 
     #[test]

@@ -4,7 +4,10 @@
 //! connection keeps what it carries until then; whatever may not have arrived goes first on the next one. While connections end,
 //! the next one is written to, and entries are acked in their order whichever ends first.
 
+mod batch;
+
 use std::collections::VecDeque;
+use std::future::pending;
 use std::io::IoSlice;
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::task::coop::consume_budget;
 use tokio::time::sleep_until;
 
+use self::batch::Batch;
 use super::BYTES_MAX;
 use super::ENTRIES_MAX;
 use super::SAMPLE_INTERVAL;
@@ -21,11 +25,11 @@ use crate::backoff::Backoff;
 use crate::buffer::Entry;
 use crate::net::stream::Stream;
 use crate::seq::Seq;
+use crate::sink::Condition;
 use crate::sink::RotatePlan;
 use crate::sink::SinkError;
 use crate::sink::SinkState;
 use crate::sink::connect::Dialer;
-use crate::sink::place::Place;
 use crate::sink::place::SLICES;
 use crate::sink::supply::Supply;
 use crate::wire::json_lines::ReleaseWindow;
@@ -35,6 +39,10 @@ const ENDING_MAX: usize = 2;
 
 /// How long a send queue may stand still before the peer has stopped reading.
 const STALL: Duration = Duration::from_secs(2);
+
+/// How long no connection that was ended may be answered before the peer has stopped taking documents; half its limit where that is
+/// less.
+const OVERDUE: Duration = Duration::from_secs(10);
 
 /// How often a connection that ends is looked at when nothing happens on it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -57,50 +65,12 @@ pub(super) struct Rotation<'a> {
     not_before: Instant,
     /// Whether the last connection came about and nothing has failed since.
     is_up: bool,
+    /// Whether the peer has taken what it was given last, or there was nothing to give it.
+    is_proven: bool,
+    /// Since when none of the connections that were ended has been answered; none where there are none.
+    unanswered: Option<Instant>,
     /// Whether nothing more is to be read.
     closed: bool,
-}
-
-/// What one connection carries.
-#[derive(Debug, Default)]
-struct Batch {
-    entries: Vec<Entry>,
-    place: Place,
-    bytes: u64,
-    events: u64,
-    begun: Option<Instant>,
-}
-
-impl Batch {
-    fn is_written(&self) -> bool {
-        self.place.entry == self.entries.len()
-    }
-
-    fn is_full(&self, plan: &RotatePlan) -> bool {
-        self.bytes >= plan.bytes || self.events >= plan.events
-    }
-
-    /// Whether there is room for this entry; for the first one there always is.
-    fn has_room(&self, plan: &RotatePlan, entry: &Entry) -> bool {
-        let (bytes, events) = (entry.batch.docs.len() as u64, entry.batch.len() as u64);
-        self.entries.is_empty() || self.bytes + bytes <= plan.bytes && self.events + events <= plan.events
-    }
-
-    fn push(&mut self, entry: Entry) {
-        self.begun.get_or_insert_with(Instant::now);
-        self.bytes += entry.batch.docs.len() as u64;
-        self.events += entry.batch.len() as u64;
-        self.entries.push(entry);
-    }
-
-    /// Events of which at least a part was written.
-    fn touched(&self) -> u64 {
-        let whole = self.entries[..self.place.entry].iter().map(|entry| entry.batch.len()).sum::<usize>();
-        let cut = self.entries.get(self.place.entry).map_or(0, |entry| {
-            entry.batch.marks.partition_point(|mark| (mark.end as usize) < self.place.offset) + usize::from(self.place.offset > 0)
-        });
-        (whole + cut) as u64
-    }
 }
 
 impl<'a> Rotation<'a> {
@@ -124,6 +94,8 @@ impl<'a> Rotation<'a> {
             backoff: Backoff::default(),
             not_before: Instant::now(),
             is_up: false,
+            is_proven: false,
+            unanswered: None,
             closed: false,
         }
     }
@@ -141,7 +113,10 @@ impl<'a> Rotation<'a> {
                 Some(Ok((stream, peer))) => {
                     self.is_up = true;
                     self.state.connected();
-                    self.state.delivering(&peer);
+                    self.is_proven |= self.open.is_empty();
+                    if self.is_proven && !self.is_overdue() {
+                        self.state.delivering(&peer);
+                    }
                     self.carry(Link::new(stream, peer)).await;
                 }
                 Some(Err(error)) => self.failed(&error),
@@ -157,6 +132,7 @@ impl<'a> Rotation<'a> {
     /// Waits until a connection has ended or there is something to send.
     async fn rest(&mut self) {
         let may_open = self.ending.len() <= ENDING_MAX;
+        let overdue = self.overdue();
         tokio::select! {
             biased;
             Some(ended) = self.ending.join_next() => self.ended(ended.expect("an end does not panic")),
@@ -164,7 +140,18 @@ impl<'a> Rotation<'a> {
                 self.closed = !more;
                 self.refill();
             }
+            () = at(overdue) => self.state.stalled(&self.hosts[self.host]),
         }
+    }
+
+    /// When it has to be said that no ended connection is answered.
+    fn overdue(&self) -> Option<Instant> {
+        let overdue = self.unanswered.map(|since| since + OVERDUE.min(self.plan.end_timeout / 2));
+        overdue.filter(|_| !matches!(self.state.condition(), Condition::Stalled | Condition::Failed | Condition::Paused))
+    }
+
+    fn is_overdue(&self) -> bool {
+        self.unanswered.is_some_and(|since| since.elapsed() >= OVERDUE.min(self.plan.end_timeout / 2))
     }
 
     /// Connects, while others end; nothing when there is no use in it any more.
@@ -184,9 +171,11 @@ impl<'a> Rotation<'a> {
         tokio::pin!(connecting);
         loop {
             let is_idle = self.next.is_empty();
+            let overdue = self.overdue();
             tokio::select! {
                 biased;
                 Some(ended) = self.ending.join_next() => self.ended(ended.expect("an end does not panic")),
+                () = at(overdue) => self.state.stalled(&self.hosts[self.host]),
                 more = more(self.supply, is_idle), if !self.closed => {
                     self.closed = !more;
                     self.refill();
@@ -215,7 +204,7 @@ impl<'a> Rotation<'a> {
 
     /// Has a connection carry what it may, and lets it end.
     async fn carry(&mut self, mut link: Link) {
-        let mut batch = Batch::default();
+        let mut batch = Batch { host: self.host, ..Batch::default() };
         match self.fill(&mut link, &mut batch).await {
             Ok(()) if batch.entries.is_empty() => {
                 // Nothing depends on how it ends; a peer that can be told in passing is.
@@ -224,6 +213,7 @@ impl<'a> Rotation<'a> {
             }
             Ok(()) => {
                 let limit = self.plan.end_timeout;
+                self.unanswered.get_or_insert_with(Instant::now);
                 self.ending.spawn(async move {
                     let ended = end(link, limit).await;
                     (batch, ended)
@@ -259,9 +249,9 @@ impl<'a> Rotation<'a> {
             if now.duration_since(looked) >= SAMPLE_INTERVAL {
                 looked = now;
                 stall.observe(link.written, link.queued().unwrap_or(0), now);
-                if stall.is_stalled(now) {
+                if stall.is_stalled(now) || self.is_overdue() {
                     self.state.stalled(&link.peer);
-                } else {
+                } else if self.is_proven {
                     self.state.delivering(&link.peer);
                 }
             }
@@ -286,6 +276,7 @@ impl<'a> Rotation<'a> {
         let wants_more = batch.is_written() && self.next.is_empty() && !self.closed;
         let over = batch.begun.filter(|_| !is_writing).map(|begun| begun + self.plan.interval);
         let due = [over, is_writing.then_some(look)].into_iter().flatten().min();
+        let overdue = self.overdue();
         tokio::select! {
             biased;
             Some(ended) = self.ending.join_next() => self.ended(ended.expect("an end does not panic")),
@@ -296,7 +287,8 @@ impl<'a> Rotation<'a> {
             }
             ready = link.writable(), if is_writing => ready?,
             more = self.supply.wait(), if wants_more => self.closed = !more,
-            () = async { sleep_until(due.expect("there is one").into()).await }, if due.is_some() => {}
+            () = at(due) => {}
+            () = at(overdue) => self.state.stalled(&link.peer),
         }
         Ok(())
     }
@@ -304,9 +296,15 @@ impl<'a> Rotation<'a> {
     /// Sees to what a connection that was ended has carried.
     fn ended(&mut self, (batch, result): (Batch, Result<(), SinkError>)) {
         if let Err(error) = result {
+            self.unanswered = self.unanswered.filter(|_| !self.ending.is_empty());
             return self.take_back(batch, &error);
         }
-        self.backoff.succeed();
+        self.unanswered = (!self.ending.is_empty()).then(Instant::now);
+        if batch.host == self.host {
+            self.backoff.succeed();
+            self.is_proven = true;
+            self.state.delivering(&self.hosts[self.host]);
+        }
         for entry in &batch.entries {
             let at = self.open.partition_point(|(seq, _)| *seq < entry.seq);
             let (seq, is_there) = self.open.get_mut(at).expect("what was read and not acked is open");
@@ -328,14 +326,27 @@ impl<'a> Rotation<'a> {
         self.state.retried(batch.touched());
         self.next.extend(batch.entries);
         self.next.make_contiguous().sort_unstable_by_key(|entry| entry.seq);
-        self.failed(error);
+        if batch.host == self.host {
+            self.failed(error);
+        } else {
+            // It is left already, and says nothing of the one in use.
+            self.state.failed_in_part(error, true);
+        }
     }
 
     fn failed(&mut self, error: &SinkError) {
-        self.is_up = false;
+        (self.is_up, self.is_proven) = (false, false);
         self.host = (self.host + 1) % self.hosts.len();
         self.state.failed(error);
         self.not_before = self.backoff.fail(Instant::now(), crate::sink::draw());
+    }
+}
+
+/// Waits until then, or for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment.into()).await,
+        None => pending().await,
     }
 }
 

@@ -36,6 +36,7 @@ fn plan(hosts: &[SocketAddr]) -> LumberjackPlan {
         compression: 0,
         window_events: 10,
         window_bytes: 1 << 20,
+        held_bytes: 1 << 30,
         pipeline: 3,
         ack_timeout: Duration::from_secs(60),
         progress_timeout: Duration::from_secs(300),
@@ -445,6 +446,50 @@ async fn an_idle_connection_may_end_and_another_one_is_made_when_there_is_someth
     relay.ends(sink).await.expect("all is delivered");
     assert_eq!(server.events.join("\n") + "\n", relay.text(0..20));
     assert_eq!((relay.states[0].counts().failures, relay.states[0].counts().events_retried), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_not_acked_keeps_no_more_in_memory_than_its_part() {
+    let mut server = Scripted::new().await;
+    let mut relay = Relay::new(1);
+    relay.padding = ",\"padding\":\"".to_owned() + &"x".repeat(1_000) + "\"";
+    let plan = LumberjackPlan { held_bytes: 40_000, window_bytes: 12_000, pipeline: 64, ..plan(&[server.address()]) };
+    let sink = relay.start_plan(SinkKind::Lumberjack(plan));
+    let mut stream = server.accept().await;
+    relay.send(0..1_000).await;
+    let mut windows = 0;
+    while timeout(Duration::from_millis(500), server.try_take(&mut stream)).await.is_ok() {
+        windows += 1;
+    }
+    assert!((3..=6).contains(&windows), "{windows} windows of 10 kB");
+    for _ in 0..windows {
+        stream.write_all(&ack(10)).await.expect("it reads");
+    }
+    relay.drain();
+    server.serve(stream).await;
+    relay.ends(sink).await.expect("all is delivered");
+    assert_eq!(server.events.join("\n") + "\n", relay.text(0..1_000));
+}
+
+#[tokio::test]
+async fn a_dead_host_beside_one_that_rests_is_no_failure_of_the_whole() {
+    let (mut first, dead) = (Scripted::new().await, Scripted::new().await);
+    let absent = dead.address();
+    drop(dead);
+    let plan = LumberjackPlan { load_balance: true, ..plan(&[first.address(), absent]) };
+    let mut relay = Relay::new(1);
+    let sink = relay.start_plan(SinkKind::Lumberjack(plan));
+    let mut one = first.accept().await;
+    relay.send(0..10).await;
+    assert_eq!(first.take(&mut one).await, 10);
+    one.write_all(&ack(10)).await.expect("it reads");
+    relay.until(|relay| relay.states[0].counts().events_delivered == 10).await;
+    drop(one);
+    let failures = relay.states[0].counts().failures;
+    relay.until(|relay| relay.states[0].counts().failures >= failures + 2).await;
+    assert_eq!(relay.states[0].condition(), Condition::Delivering);
+    relay.drain();
+    relay.ends(sink).await.expect("nothing is left");
 }
 
 #[tokio::test]

@@ -73,7 +73,12 @@ pub(super) fn type_and_reason(error: &[u8]) -> Pair<'_> {
         return (None, None);
     }
     let text = |name| value_of(&scan, error, name).and_then(text_of);
-    (text("type"), text("reason"))
+    let reason = text("reason").map(|reason| match value_of(&scan, error, "caused_by").map(type_and_reason) {
+        // That is all that some versions say of many mistakes.
+        Some((_, Some(cause))) if reason.ends_with("failed to parse") => Cow::Owned(format!("{reason}: {cause}")),
+        _ => reason,
+    });
+    (text("type"), reason)
 }
 
 /// The value of an object's first member of this name, as it is written.
@@ -347,6 +352,17 @@ mod tests {
         );
         check_error(r#"{"status":405,"error":"Incorrect HTTP method"}"#, None, Some("Incorrect HTTP method"));
         check_error(r#"{"error":{"type":"x"}}"#, Some("x"), None);
+        check_error(
+            r#"{"error":{"type":"x","reason":"failed to parse","caused_by":{"type":"y","reason":"field name cannot be an empty string"}}}"#,
+            Some("x"),
+            Some("failed to parse: field name cannot be an empty string"),
+        );
+        check_error(
+            r#"{"error":{"type":"x","reason":"failed to parse","caused_by":{"reason":"For input string: \"hunter2\""}}}"#,
+            Some("x"),
+            Some("failed to parse: For input string: …"),
+        );
+        check_error(r#"{"error":{"type":"x","reason":"y","caused_by":{"reason":"z"}}}"#, Some("x"), Some("y"));
         check_error(r#"{"Message":"User: anonymous is not authorized"}"#, None, Some("User: anonymous is not authorized"));
         check_error(r#"{"message":"expired"}"#, None, Some("expired"));
         check_error("Unauthorized", None, Some("Unauthorized"));

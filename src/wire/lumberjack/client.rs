@@ -46,12 +46,14 @@ impl AckFault {
 }
 
 /// One connection, seen from the sender.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Client {
     patience: Patience,
     /// Events of each window that is not released as a whole, oldest first.
     open: VecDeque<u32>,
-    /// Whether all of the newest one has been written.
+    /// Whether a part of the newest one has been written.
+    is_begun: bool,
+    /// Whether all of it has.
     is_written: bool,
     /// Events of the oldest one that are released.
     told: u32,
@@ -72,6 +74,7 @@ impl Client {
         Self {
             patience,
             open: VecDeque::new(),
+            is_begun: true,
             is_written: true,
             told: 0,
             released: 0,
@@ -94,12 +97,13 @@ impl Client {
             (self.heard, self.moved) = (Some(now), Some(now));
         }
         self.open.push_back(events);
-        self.is_written = false;
+        (self.is_begun, self.is_written) = (false, false);
     }
 
     /// The server has room for more bytes of the window; `is_whole`: they were its last.
     pub fn handle_written(&mut self, is_whole: bool, now: Instant) {
         self.heard = Some(now);
+        self.is_begun = true;
         self.is_written |= is_whole;
     }
 
@@ -188,8 +192,9 @@ impl Client {
             return Ok(());
         }
         let window = *self.open.front().ok_or(AckFault::Beyond)?;
-        let is_unwritten = self.open.len() == 1 && !self.is_written;
-        if number > window || number == window && is_unwritten {
+        // What has not left here nobody can have.
+        let is_newest = self.open.len() == 1;
+        if number > window || is_newest && (!self.is_begun || number == window && !self.is_written) {
             return Err(AckFault::Beyond);
         }
         if number < self.told {

@@ -20,9 +20,17 @@ use crate::sink::tests::Relay;
 use crate::stop::Phase;
 
 fn plan(host: SocketAddr, rotate: RotatePlan) -> SinkKind {
+    plan_of(&[host], rotate)
+}
+
+fn plan_of(hosts: &[SocketAddr], rotate: RotatePlan) -> SinkKind {
     let (connect_timeout, user_timeout) = (Duration::from_secs(5), Duration::from_secs(300));
     let dial = DialPlan { connect_timeout, user_timeout, tls: None };
-    SinkKind::LogstashTcp(LogstashTcpPlan { hosts: vec![host.to_string()], dial, release: Release::Rotate(rotate) })
+    SinkKind::LogstashTcp(LogstashTcpPlan {
+        hosts: hosts.iter().map(SocketAddr::to_string).collect(),
+        dial,
+        release: Release::Rotate(rotate),
+    })
 }
 
 /// Ends a connection after two batches of ten documents.
@@ -155,6 +163,76 @@ async fn a_peer_that_never_ends_is_given_up_and_all_is_sent_again() {
     relay.ends(sink).await.expect("all is delivered");
     assert_eq!(relay.states[0].counts().events_retried, 20);
     drop(first);
+}
+
+#[tokio::test]
+async fn a_peer_that_reads_and_never_ends_is_shown_as_stalled_and_not_as_well_when_it_is_connected_to_again() {
+    let (listener, address) = listener().await;
+    let mut relay = Relay::new(1);
+    let rotate = RotatePlan { end_timeout: Duration::from_secs(2), ..SMALL };
+    let sink = relay.start_plan(plan(address, rotate));
+    relay.send(0..20).await;
+    let mut first = accept(&listener).await;
+    read(&mut first).await;
+    relay.until(|relay| relay.states[0].condition() == Condition::Stalled).await;
+    let mut second = accept(&listener).await;
+    read(&mut second).await;
+    relay.until(|relay| relay.states[0].counts().events_retried == 20).await;
+    assert_ne!(relay.states[0].condition(), Condition::Delivering, "nothing has arrived yet");
+    relay.drain();
+    drop(second);
+    let third = timeout(Duration::from_secs(3), listener.accept()).await;
+    if let Ok(Ok((mut third, _))) = third {
+        read(&mut third).await;
+    }
+    relay.ends(sink).await.expect("all is delivered");
+}
+
+#[tokio::test]
+async fn what_fails_late_at_a_host_that_was_left_does_not_leave_the_next_one() {
+    let ((hung, one), (good, two)) = (listener().await, listener().await);
+    let mut relay = Relay::new(1);
+    let rotate = RotatePlan { events: 10, end_timeout: Duration::from_secs(1), ..SMALL };
+    let sink = relay.start_plan(plan_of(&[one, two], rotate));
+    let hanging = tokio::spawn(async move {
+        let mut open = Vec::new();
+        loop {
+            let Ok((stream, _)) = hung.accept().await else { return };
+            open.push(stream);
+        }
+    });
+    // Three batches wait for an end that the first host never gives; they fail one after the other.
+    for from in [0, 10, 20] {
+        relay.send(from..from + 10).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    let (told, mut tell) = mpsc::unbounded_channel();
+    let serving = tokio::spawn(async move {
+        loop {
+            let Ok((mut stream, _)) = good.accept().await else { return };
+            let mut text = String::new();
+            let _ = stream.read_to_string(&mut text).await;
+            let _ = told.send(text);
+        }
+    });
+    relay.until(|relay| relay.buffer.stat().cursors[0].events == 0).await;
+    let connections = relay.states[0].counts().connections;
+    for from in (30..100).step_by(10) {
+        relay.send(from..from + 10).await;
+        relay.until(|relay| relay.buffer.stat().cursors[0].events == 0).await;
+    }
+    relay.drain();
+    relay.ends(sink).await.expect("all is delivered");
+    let mut text = String::new();
+    while let Ok(more) = tell.try_recv() {
+        text += &more;
+    }
+    let came: std::collections::BTreeSet<&str> = text.lines().collect();
+    let sent = relay.text(0..100);
+    assert_eq!(came, sent.lines().collect());
+    assert!(relay.states[0].counts().connections <= connections + 8, "each batch went to the host that works");
+    serving.abort();
+    hanging.abort();
 }
 
 #[tokio::test]

@@ -76,6 +76,8 @@ fn a_window_is_not_acked_as_a_whole_before_it_is_sent_as_a_whole() {
     let mut client = with(&[3], now);
     client.handle_begun(3, now);
     client.handle_read(&ack(3), now).expect("the first is sent");
+    assert_eq!(client.clone().handle_read(&ack(1), now), Err(AckFault::Beyond), "nothing of the second has left");
+    client.handle_written(false, now);
     client.handle_read(&ack(2), now).expect("a part of the second may have come");
     assert_eq!(client.handle_read(&ack(3), now), Err(AckFault::Beyond));
     assert_eq!(client.released(), 5);
