@@ -21,6 +21,7 @@ use crate::config::complaint::Complaint;
 use crate::config::complaint::Place;
 use crate::config::decide::Shared;
 use crate::config::decide::decide_name;
+use crate::config::mask;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::overrides::Target;
@@ -76,11 +77,18 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
     for given in &overrides.to {
         let place = Place::Given(given.by.clone());
         let Some(target) = Target::parse(&given.value) else {
-            let what = format!("{:?} is nowhere documents can go", given.value);
+            let what = format!("{:?} is nowhere documents can go", mask::value("to", &given.value));
             let complaint = Complaint::wrong(place, "sink", what);
             root.desk().complaints.push(complaint.allowed(Target::ALLOWED));
             continue;
         };
+        if has_user(&target) {
+            // Before commas divide it: a password may have one.
+            let what = format!("{:?} has a user in it", mask::value("to", &given.value));
+            let remedy = "say who the relay is in a file: user and password of a [[sink]] that speaks HTTP";
+            root.desk().complaints.push(Complaint::wrong(place, "sink", what).remedy(remedy));
+            continue;
+        }
         let (kind, name) = match target {
             Target::Stdout => ("stdout", "stdout"),
             Target::File(_) => ("file", "file"),
@@ -111,6 +119,21 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
         plans.extend(decide_one(sink, shared, &mut names).map(|(plan, _)| plan));
     }
     plans
+}
+
+/// Whether hosts have a user before them, and perhaps a password.
+fn has_user(target: &Target<'_>) -> bool {
+    let (Target::Logstash(hosts)
+    | Target::Lumberjack(hosts)
+    | Target::LogstashHttp(hosts)
+    | Target::Http(hosts)
+    | Target::Elasticsearch(hosts)) = target
+    else {
+        return false;
+    };
+    let is_path = matches!(target, Target::Http(_));
+    let authority = hosts.split_once("://").map_or(*hosts, |(_, rest)| rest);
+    authority.split(['/', '?']).take(if is_path { 1 } else { usize::MAX }).any(|part| part.contains('@'))
 }
 
 /// `logstash`, `logstash-2`, `logstash-3`…
