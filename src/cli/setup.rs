@@ -112,10 +112,8 @@ fn elasticsearch(command: &SetupElasticsearch) -> Result<(), Trouble> {
 fn meant(overrides: &Overrides) -> Overrides {
     let mut overrides = overrides.clone();
     for to in &mut overrides.to {
-        let rest = to.value.strip_prefix("http://").or_else(|| to.value.strip_prefix("https://"));
-        let slash = if rest.is_some_and(|rest| !rest.contains('/')) { "/" } else { "" };
-        if rest.is_some() {
-            to.value = format!("elasticsearch://{}{slash}", to.value);
+        if to.value.starts_with("http://") || to.value.starts_with("https://") {
+            to.value = format!("elasticsearch://{}", to.value);
         }
     }
     overrides
@@ -138,7 +136,7 @@ fn sink<'p>(plan: &'p Plan, name: Option<&str>) -> Result<Meant<'p>, String> {
     let names = sinks.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     match (name, sinks.as_slice()) {
         (_, []) => {
-            let how = "add one to the file and name that with -c, or say --to http://HOST:PORT/INDEX";
+            let how = "add one to the file and name that with -c, or say --to elasticsearch://https://HOST:PORT/INDEX";
             Err(format!("there is no sink of type \"elasticsearch\": {how}"))
         }
         (None, [(_, sink)]) => Ok(*sink),

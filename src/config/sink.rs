@@ -111,7 +111,9 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
                 give("hosts", hosts);
             }
             Target::Elasticsearch(url) => {
-                let (hosts, index) = url.rsplit_once('/').unwrap_or((url, ""));
+                // Slashes of a scheme are none of a path.
+                let begin = url.rfind("://").map_or(0, |at| at + "://".len());
+                let (hosts, index) = url[begin..].rfind('/').map_or((url, ""), |at| (&url[..begin + at], &url[begin + at + 1..]));
                 give("hosts", hosts);
                 give("index", if index.is_empty() { INDEX } else { index });
             }

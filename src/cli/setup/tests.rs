@@ -276,12 +276,15 @@ fn a_url_of_http_is_a_server_to_set_up() {
         ("http://a.example", "a.example:9200", "elb-%Y.%m.%d"),
         ("https://a.example:1/x", "a.example:1", "x"),
         ("elasticsearch://a.example:9200/x", "a.example:9200", "x"),
+        ("elasticsearch://https://a.example:9200/x", "a.example:9200", "x"),
+        ("elasticsearch://https://a.example", "a.example:9200", "elb-%Y.%m.%d"),
+        ("elasticsearch://http://a.example/es/x", "a.example:9200", "x"),
     ] {
         let to = vec![Given { value: url.to_owned(), by: "--to".to_owned() }];
         let plan = load(None, &meant(&Overrides { to, ..Overrides::default() })).unwrap_or_else(|error| panic!("{url}: {error}"));
         let (sink, _) = sink(&plan, None).unwrap();
         assert_eq!((sink.http.hosts[0].address.as_str(), sink.target.as_str()), (host, index), "{url}");
-        assert_eq!(sink.http.dial.tls.is_some(), url.starts_with("https"), "{url}");
+        assert_eq!(sink.http.dial.tls.is_some(), url.contains("https"), "{url}");
     }
 }
 
