@@ -183,6 +183,12 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
     };
     let when = when::decide(&mut sink, shared);
     sink.later("when_full", "every sink blocks when the buffer is full: remove it");
+    sink.belongs(&["path"], "sinks of type \"file\", \"http\" or \"logstash_http\"");
+    sink.belongs(&["compression"], "sinks of type \"lumberjack\", \"elasticsearch\", \"http\" or \"logstash_http\"");
+    sink.belongs(
+        &CONNECTION_KEYS,
+        "sinks of type \"logstash_tcp\", \"lumberjack\", \"elasticsearch\", \"http\" or \"logstash_http\"",
+    );
     sink.belongs(&FILE_KEYS, "sinks of type \"file\"");
     sink.belongs(&LOGSTASH_TCP_KEYS, "sinks of type \"logstash_tcp\"");
     sink.belongs(&lumberjack::KEYS, "sinks of type \"lumberjack\"");
@@ -280,28 +286,28 @@ fn decide_hosts(sink: &mut Reader<'_, '_>) -> Option<Vec<String>> {
 }
 
 fn check_host(sink: &mut Reader<'_, '_>, written: &Written) {
+    let example = "host:port, such as \"logstash.example:5000\"".to_owned();
+    if let Some((scheme, _)) = written.text.split_once("://") {
+        // Whoever writes a password there has no scheme of letters.
+        let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let remedy =
+            if is_scheme { format!("leave out {scheme}://") } else { "leave out what stands before the host".to_owned() };
+        sink.refuse("hosts", written, "is a URL", Some(example), Some(remedy));
+        return;
+    }
     let error = match Address::parse(&written.text) {
         Ok(Address { port: 0, .. }) => AddressError::Port,
         Ok(_) => return,
         Err(error) => error,
     };
-    let example = "host:port, such as \"logstash.example:5000\"".to_owned();
     sink.refuse("hosts", written, error, Some(example), None);
 }
 
+/// Keys of every sink that connects to somebody.
+const CONNECTION_KEYS: [&str; 3] = ["hosts", "connect_timeout", "user_timeout"];
 const FILE_KEYS: [&str; 4] = ["path", "rotate_bytes", "rotate_interval", "keep"];
-const LOGSTASH_TCP_KEYS: [&str; 10] = [
-    "hosts",
-    "connect_timeout",
-    "user_timeout",
-    "release",
-    SOCKET_KEYS[0],
-    SOCKET_KEYS[1],
-    ROTATE_KEYS[0],
-    ROTATE_KEYS[1],
-    ROTATE_KEYS[2],
-    ROTATE_KEYS[3],
-];
+const LOGSTASH_TCP_KEYS: [&str; 7] =
+    ["release", SOCKET_KEYS[0], SOCKET_KEYS[1], ROTATE_KEYS[0], ROTATE_KEYS[1], ROTATE_KEYS[2], ROTATE_KEYS[3]];
 const SOCKET_KEYS: [&str; 2] = ["settle", "resend_bytes"];
 const ROTATE_KEYS: [&str; 4] = ["batch_bytes", "batch_events", "batch_interval", "end_timeout"];
 

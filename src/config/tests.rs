@@ -194,6 +194,29 @@ fn every_commented_table_of_the_example_file_is_good() {
 }
 
 #[test]
+fn a_key_of_another_type_of_sink_names_all_that_have_it() {
+    for (settings, words) in [
+        ("hosts = ['a:1']", "sink.hosts: belongs to sinks of type \"logstash_tcp\", \"lumberjack\", \"elasticsearch\""),
+        ("user_timeout = '10s'", "\"http\" or \"logstash_http\""),
+        ("compression = 'gzip'", "belongs to sinks of type \"lumberjack\", \"elasticsearch\", \"http\""),
+        ("path = '/x'", "belongs to sinks of type \"file\", \"http\" or \"logstash_http\""),
+    ] {
+        let text = GOOD.replace("type = 'stdout'", &format!("type = 'stdout'\n{settings}"));
+        let complaints = try_load(&text, &Overrides::default()).expect_err(settings).to_string();
+        assert!(complaints.contains(words), "{complaints}");
+    }
+}
+
+#[test]
+fn a_url_where_an_address_belongs_is_known_for_one() {
+    let text = GOOD.replace("type = 'stdout'", "type = 'logstash_tcp'\nhosts = ['http://h:5000', 'tcp://h']");
+    let complaints = try_load(&text, &Overrides::default()).expect_err("they are URLs").to_string();
+    for words in ["sink.hosts: is a URL", "= leave out http://", "= leave out tcp://"] {
+        assert!(complaints.contains(words), "{complaints}");
+    }
+}
+
+#[test]
 fn a_file_is_read_as_it_says() {
     let plan = plan(
         r#"
