@@ -155,6 +155,30 @@ fn the_index_templates_are_those_of_the_field_tables() {
     }
 }
 
+/// A JSON event may say "n/a" where another one had a day, and has to be taken all the same.
+#[test]
+fn a_text_that_looks_like_a_date_makes_no_field_of_dates() {
+    for schema in Schema::ALL {
+        assert_eq!(template(schema)["template"]["mappings"]["date_detection"], false, "{}", schema.label());
+    }
+}
+
+#[test]
+fn what_says_whose_a_document_is_has_a_type() {
+    for (schema, path, kind) in [
+        (Schema::Aws, "sender_ip", "ip"),
+        (Schema::Aws, "vpc_endpoint_id", "keyword"),
+        (Schema::Classic, "sender_ip", "ip"),
+        (Schema::Classic, "vpc_endpoint_id", "keyword"),
+        (Schema::Ecs, "log.source.address", "keyword"),
+        (Schema::Ecs, "aws.vpc_endpoint.id", "keyword"),
+    ] {
+        let mappings = &template(schema)["template"]["mappings"];
+        let mapping = path.split('.').fold(mappings, |mapping, name| &mapping["properties"][name]);
+        assert_eq!(mapping["type"], kind, "{path} in {}", schema.label());
+    }
+}
+
 /// Complains about every member of a document that the template has no type for, or a type it does not fit.
 fn complain(at: &str, value: &Value, mapping: Option<&Value>, complaints: &mut Vec<String>) {
     let Some(mapping) = mapping else {

@@ -28,6 +28,7 @@ pub use crate::cli::args::buffer::Dump;
 use crate::cli::args::buffer::TypedBuffer;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
+use crate::config::overrides::Target;
 use crate::config::plan::Plan;
 use crate::elb::Schema;
 use crate::pipeline::plan::Format;
@@ -158,7 +159,8 @@ pub fn try_from(args: impl IntoIterator<Item = OsString>) -> Result<Command, cla
     })
 }
 
-/// Relay for load-balancer logs: raw ELB lines or JSON in, finished documents out to Logstash.
+/// Relay for load-balancer logs: raw ELB lines or JSON in, finished documents out to Elasticsearch, OpenSearch, Logstash, or
+/// anything that takes JSON over HTTP.
 ///
 /// Without a command it runs with built-in defaults: lines on tcp 127.0.0.1:5000, requests on http 127.0.0.1:8080, metrics on
 /// 127.0.0.1:9600, documents to standard output. All flags of `elbow run` may follow at once.
@@ -178,7 +180,7 @@ enum TypedCommand {
     Run(TypedRun),
     /// Print the plan as decided, or every mistake at once with its place and remedy
     ///
-    /// Opens nothing and connects to nothing. Takes the flags of `elbow run` and prints what it would run with. Exit status: 0
+    /// Listens nowhere and connects to nothing; certificates, keys and files with secrets are read. Takes the flags of `elbow run` and prints what it would run with. Exit status: 0
     /// the configuration is good, 2 it is not.
     #[command(after_help = CHECK_EXAMPLES)]
     Check(TypedPlan),
@@ -201,7 +203,7 @@ enum TypedCommand {
         #[command(subcommand)]
         command: TypedBuffer,
     },
-    /// List, show, export, replay and remove the lines that no parser took
+    /// List, show, export, replay and remove the lines that no parser took and the documents that a destination refused
     #[command(subcommand)]
     DeadLetters(TypedLetters),
     /// Prepare a destination for what a sink will send
@@ -239,11 +241,7 @@ struct TypedPlan {
     #[arg(long, env = "ELBOW_LISTEN", value_name = "ADDRESS", hide_env_values = true)]
     listen: Option<String>,
     /// Where documents go, instead of all sinks of the file; may be repeated
-    ///
-    /// logstash://HOST:PORT is a Logstash TCP input with the codec json_lines; further hosts after commas are used when the one
-    /// before fails. file:PATH is a rotated file. stdout: or - is standard output. Every --to gets all documents. Several in
-    /// ELBOW_TO are separated by spaces.
-    #[arg(long, env = "ELBOW_TO", value_name = "URL", hide_env_values = true)]
+    #[arg(long, env = "ELBOW_TO", value_name = "URL", hide_env_values = true, long_help = help_of_to())]
     to: Vec<String>,
     /// Where /metrics, /health and /ready are served, on this machine only; "off" for nowhere
     #[arg(long, env = "ELBOW_ADMIN", value_name = "ADDRESS", hide_env_values = true)]
@@ -332,6 +330,16 @@ impl TypedPlan {
             is_running: false,
         }
     }
+}
+
+fn help_of_to() -> String {
+    format!(
+        "Where documents go, instead of all sinks of the file; may be repeated\n\n{}. logstash:// is a Logstash TCP input with the \
+         codec json_lines, lumberjack:// a beats input, logstash-http:// and http(s):// take JSON over HTTP; an elasticsearch:// \
+         that names no index writes elb-%Y.%m.%d, and file:PATH is a rotated file. Every --to gets all documents. Several in \
+         ELBOW_TO are separated by spaces.",
+        Target::ALLOWED
+    )
 }
 
 fn formats() -> impl TypedValueParser<Value = Format> {

@@ -1,6 +1,6 @@
 //! `elbow setup`: prepares a destination for what its sink will send.
 //!
-//! It asks before it changes anything, changes only what is missing or different, and never what somebody else has made. It
+//! It asks for everything before it changes anything, changes only what is missing or different, and never what somebody else has made. It
 //! touches no index and no document.
 
 mod compare;
@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 use tokio::runtime::Builder;
 
+use crate::batch::SourceId;
 use crate::cli::args::Setup;
 use crate::cli::args::SetupElasticsearch;
 use crate::cli::check::EXIT_CONFIGURATION;
@@ -21,10 +22,14 @@ use crate::cli::setup::compare::difference;
 use crate::cli::setup::resources::Resource;
 use crate::cli::setup::resources::Wanted;
 use crate::cli::setup::resources::resources;
+use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::plan::Plan;
+use crate::config::words::quoted;
 use crate::elb::Schema;
 use crate::elb::mapping::MANAGED_BY;
+use crate::select::SelectPlan;
+use crate::select::Subject;
 use crate::sink::ElasticsearchPlan;
 use crate::sink::Managed;
 use crate::sink::Reply;
@@ -76,8 +81,9 @@ impl From<SinkError> for Trouble {
     fn from(error: SinkError) -> Self {
         let remedy = match error.status() {
             Some(403) => {
-                "give its user the right to manage index templates and lifecycle policies: manage_index_templates and manage_ilm \
-                 in Elasticsearch, cluster_manage_index_templates and cluster:admin/opendistro/ism/* in OpenSearch"
+                "give its user the right to ask what the server is and to manage index templates and lifecycle policies: monitor, \
+                 manage_index_templates and manage_ilm in Elasticsearch; cluster:monitor/main, cluster_manage_index_templates and \
+                 cluster:admin/opendistro/ism/* in OpenSearch"
             }
             Some(400 | 404 | 405) => "see what it says, and the server's own log",
             _ => error.remedy(),
@@ -87,10 +93,13 @@ impl From<SinkError> for Trouble {
 }
 
 fn elasticsearch(command: &SetupElasticsearch) -> Result<(), Trouble> {
-    let plan =
-        load(command.config.as_deref(), &meant(&command.overrides)).map_err(|error| Trouble::Mistake(error.to_string()))?;
-    let sink = sink(&plan, command.sink.as_deref()).map_err(|text| Trouble::Mistake(format!("elbow: {text}")))?;
-    let schema = schema(&plan).map_err(|text| Trouble::Mistake(format!("elbow: {text}")))?;
+    let mistake = |text: String| Trouble::Mistake(format!("elbow: {text}"));
+    let mut overrides = meant(&command.overrides);
+    // It says what this sink gets, not what sources are to write, who may have settings for their own schema only.
+    let given = overrides.schema.take();
+    let plan = load(command.config.as_deref(), &overrides).map_err(|error| Trouble::Mistake(error.to_string()))?;
+    let (sink, when) = sink(&plan, command.sink.as_deref()).map_err(mistake)?;
+    let schema = given.as_ref().map_or_else(|| schema(&plan, when), given_schema).map_err(mistake)?;
     let (is_stream, lifecycle) = (command.data_stream, command.lifecycle);
     let wanted = Wanted { target: &sink.target, schema, is_stream, lifecycle };
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -103,29 +112,34 @@ fn elasticsearch(command: &SetupElasticsearch) -> Result<(), Trouble> {
 fn meant(overrides: &Overrides) -> Overrides {
     let mut overrides = overrides.clone();
     for to in &mut overrides.to {
-        let rest = to.value.strip_prefix("http://").or_else(|| to.value.strip_prefix("https://"));
-        let slash = if rest.is_some_and(|rest| !rest.contains('/')) { "/" } else { "" };
-        if rest.is_some() {
-            to.value = format!("elasticsearch://{}{slash}", to.value);
+        if to.value.starts_with("http://") || to.value.starts_with("https://") {
+            to.value = format!("elasticsearch://{}", to.value);
         }
     }
     overrides
 }
 
-/// The sink that is meant.
-fn sink<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p ElasticsearchPlan, String> {
-    let sinks = plan.relay.sinks.iter().filter_map(|sink| match &sink.kind {
-        SinkKind::Elasticsearch(kind) => Some((sink.name.as_str(), &**kind)),
+/// A sink to set a server up for, and which documents it gets.
+type Meant<'p> = (&'p ElasticsearchPlan, Option<&'p SelectPlan>);
+
+/// The sink that is meant. One that stands in for another is a sink, too, and gets what that one is to have.
+fn sink<'p>(plan: &'p Plan, name: Option<&str>) -> Result<Meant<'p>, String> {
+    let both = plan.relay.sinks.iter().flat_map(|sink| {
+        let fallback = sink.fallback.as_ref().map(|fallback| (fallback.name.as_str(), &fallback.kind, sink.when.as_ref()));
+        [Some((sink.name.as_str(), &sink.kind, sink.when.as_ref())), fallback].into_iter().flatten()
+    });
+    let sinks = both.filter_map(|(name, kind, when)| match kind {
+        SinkKind::Elasticsearch(kind) => Some((name, (&**kind, when))),
         _ => None,
     });
-    let sinks: Vec<(&str, &ElasticsearchPlan)> = sinks.collect();
+    let sinks: Vec<(&str, Meant<'_>)> = sinks.collect();
     let names = sinks.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     match (name, sinks.as_slice()) {
         (_, []) => {
-            let how = "add one to the file and name that with -c, or say --to http://HOST:PORT/INDEX";
+            let how = "add one to the file and name that with -c, or say --to elasticsearch://https://HOST:PORT/INDEX";
             Err(format!("there is no sink of type \"elasticsearch\": {how}"))
         }
-        (None, [(_, sink)]) => Ok(sink),
+        (None, [(_, sink)]) => Ok(*sink),
         (None, _) => Err(format!("there are several sinks of type \"elasticsearch\": say with --sink which of {names}")),
         (Some(name), sinks) => {
             let found = sinks.iter().find(|(other, _)| *other == name).map(|(_, sink)| *sink);
@@ -134,19 +148,36 @@ fn sink<'p>(plan: &'p Plan, name: Option<&str>) -> Result<&'p ElasticsearchPlan,
     }
 }
 
-/// The schema of the documents.
-fn schema(plan: &Plan) -> Result<Schema, String> {
-    let schemas = plan.relay.sources.iter().map(|source| source.parse.schema);
-    let mut schemas: Vec<Schema> = schemas.collect();
+/// The schema of the documents that come from the sources of which a sink may get some.
+fn schema(plan: &Plan, when: Option<&SelectPlan>) -> Result<Schema, String> {
+    let sources = plan.relay.sources.iter().zip(0..).filter(|(_, at)| may_come_from(when, SourceId(*at)));
+    let mut schemas: Vec<Schema> = sources.map(|(source, _)| source.parse.schema).collect();
     schemas.dedup();
     match schemas.as_slice() {
         [first, rest @ ..] if rest.iter().all(|schema| schema == first) => Ok(*first),
+        [] => Err("the sink's `when` selects no source: say with --schema which schema it gets".to_owned()),
         _ => Err(
             "the sources write documents of different schemas, whose members have the same name and another type now and then: \
                   say with --schema which one this sink gets"
                 .to_owned(),
         ),
     }
+}
+
+/// Whether conditions about sources, of which all must hold, leave this one.
+fn may_come_from(when: Option<&SelectPlan>, source: SourceId) -> bool {
+    when.is_none_or(|when| {
+        when.conditions.iter().all(|condition| match &condition.subject {
+            Subject::Source(ids) => ids.contains(&source) != condition.negate,
+            Subject::Tenant(_) | Subject::Format(_) | Subject::Field { .. } => true,
+        })
+    })
+}
+
+/// The schema that a flag or variable says.
+fn given_schema(given: &Given) -> Result<Schema, String> {
+    let allowed = quoted(&Schema::ALL.map(Schema::label));
+    Schema::from_label(&given.value).ok_or_else(|| format!("{}: unknown schema {:?}: say {allowed}", given.by, given.value))
 }
 
 /// Puts what is missing or different, or prints that, and says what became of each.
@@ -157,34 +188,31 @@ async fn install(server: &Managed, wanted: &Wanted<'_>, is_dry: bool, out: &mut 
         say("it is newer than every version known to this program, and asked as the last of those would be");
     }
     let all = resources(wanted, &about).map_err(|text| Trouble::Mistake(format!("elbow: {text}")))?;
-    let mut changed = 0;
+    // All of it before the first change: what stands in the way of one thing must not leave the others half done.
+    let mut changes = Vec::new();
     for resource in &all {
-        let title = resource.title();
-        let has = look(server, resource).await?;
-        let (what, path) = match has {
-            Has::Same => {
-                say(&format!("unchanged  {title}"));
-                continue;
-            }
-            Has::Nothing => ("created", resource.path()),
+        match look(server, resource).await? {
+            Has::Same => say(&format!("unchanged  {}", resource.title())),
+            Has::Nothing => changes.push((resource, "created", resource.path())),
             Has::Other { at, query } => {
-                say(&format!("differs    {title}, at {at}"));
-                ("updated", format!("{}{query}", resource.path()))
+                say(&format!("differs    {}, at {at}", resource.title()));
+                changes.push((resource, "updated", format!("{}{query}", resource.path())));
             }
-        };
-        changed += 1;
+        }
+    }
+    for (resource, what, path) in &changes {
         if is_dry {
             writeln!(out, "PUT {path}\n{:#}\n", resource.body)?;
             continue;
         }
-        let reply = server.put(&path, &resource.body).await?;
+        let reply = server.put(path, &resource.body).await?;
         if !(200..300).contains(&reply.status) {
             return Err(reply.into_error().into());
         }
-        say(&format!("{what:<10} {title}"));
+        say(&format!("{what:<10} {}", resource.title()));
     }
     out.flush()?;
-    say(match (changed, is_dry) {
+    say(match (changes.len(), is_dry) {
         (0, _) => "nothing to change",
         (_, true) => "nothing was changed, because of --dry-run",
         (_, false) => "done; indices that were there before keep what they had",

@@ -7,6 +7,8 @@ use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 
+use crate::config::mask;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Complaint {
@@ -152,7 +154,7 @@ impl Complaints {
             Place::File(span) => {
                 let (line, column) = position(&self.text, span.start);
                 writeln!(f, "{}:{line}:{column}: {about}{}", self.name, complaint.what)?;
-                self.write_source(span, line, f)?;
+                self.write_source(complaint, span, line, f)?;
                 MARGIN
             }
         };
@@ -167,15 +169,15 @@ impl Complaints {
         Ok(())
     }
 
-    fn write_source(&self, span: &Range<usize>, line: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_source(&self, complaint: &Complaint, span: &Range<usize>, line: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = self.text[..floor(&self.text, span.start)].rfind('\n').map_or(0, |at| at + 1);
         let source = self.text[start..].lines().next().unwrap_or("");
-        let shown = masked(source);
-        let in_line = |at: usize| floor(&shown, (at - start).min(shown.len()));
-        let before = &shown[..in_line(span.start)];
-        let marked = shown[in_line(span.start)..in_line(span.end.max(span.start))].chars().count().max(1);
+        let shown = mask::line(&self.text[..start], source, &complaint.key);
+        let in_line = |at: usize| floor(source, (at - start).min(source.len()));
+        let before = source[..in_line(span.start)].chars().count();
+        let marked = source[in_line(span.start)..in_line(span.end.max(span.start))].chars().count().max(1);
         // Tabs are kept so that the caret stands below its text however wide they are shown.
-        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let indent: String = source.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         writeln!(f, "{line:MARGIN$} | {}", printable(&shown))?;
         writeln!(f, "{:MARGIN$} | {indent}{}", "", "^".repeat(marked.min(MARKED_MAX)))
     }
@@ -208,68 +210,6 @@ fn floor(text: &str, at: usize) -> usize {
     text.floor_char_boundary(at.min(text.len()))
 }
 
-/// A line of the file with each character that may belong to a secret replaced by `*`, so that columns stay true.
-///
-/// A secret may stand behind a misspelt key or in a line that is not even TOML, so it is known by its looks: whatever stands
-/// behind a key whose name speaks of one, the user in a URL, and every long run of hexadecimal digits.
-fn masked(line: &str) -> String {
-    let mut bytes = line.as_bytes().to_vec();
-    let secret = line.match_indices('=').find(|(at, _)| names_secret(&line[..*at]));
-    if let Some((at, _)) = secret {
-        mask(&mut bytes[at + 1..]);
-    }
-    for (at, _) in line.match_indices("://") {
-        let user = line[at + 3..].find(['"', '\'', '/', ' ']).map_or(&line[at + 3..], |end| &line[at + 3..at + 3 + end]);
-        if let Some(end) = user.rfind('@') {
-            mask(&mut bytes[at + 3..at + 3 + end]);
-        }
-    }
-    let mut start = 0;
-    while start < bytes.len() {
-        let run = bytes[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if run >= SECRET_RUN_MIN {
-            bytes[start..start + run].fill(b'*');
-        }
-        start += run + 1;
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| "*".repeat(line.len()))
-}
-
-/// Parts of the names of keys whose values are secrets, and of what those are misspelt as.
-const SECRET_NAMES: [&str; 6] = ["pass", "token", "secret", "id_key", "idkey", "api"];
-
-/// Whether the key that a text ends with is one of a secret and not of the file that has it.
-fn names_secret(text: &str) -> bool {
-    let text = text.trim_end();
-    let ends = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.' | '"' | '\'');
-    let start = text.char_indices().rfind(|(_, c)| ends(*c)).map_or(0, |(at, c)| at + c.len_utf8());
-    let key = text[start..].to_lowercase();
-    SECRET_NAMES.iter().any(|name| key.contains(name)) && !key.trim_end_matches(['"', '\'']).ends_with("file")
-}
-
-/// Masks all but what a reader needs to see the shape: spaces, quotes, and names of variables.
-fn mask(value: &mut [u8]) {
-    let mut at = 0;
-    while at < value.len() {
-        at += match variable(&value[at..]) {
-            Some(length) => length,
-            None => {
-                if !matches!(value[at], b' ' | b'"' | b'\'') {
-                    value[at] = b'*';
-                }
-                1
-            }
-        };
-    }
-}
-
-/// Bytes of the name of a variable and what stands around it, where the value goes on with one; its default is not among them.
-fn variable(value: &[u8]) -> Option<usize> {
-    let name = value.strip_prefix(b"${")?.iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_').count();
-    let behind = &value[2 + name..];
-    [b"}".as_slice(), b":-"].iter().find(|end| behind.starts_with(end)).map(|end| 2 + name + end.len())
-}
-
 /// Replaces what could move the cursor or colour the terminal.
 fn printable(line: &str) -> String {
     let safe = |c: char| if c.is_control() && c != '\t' { '\u{fffd}' } else { c };
@@ -281,9 +221,6 @@ const MARGIN: usize = 5;
 
 /// More carets than a terminal is wide help nobody.
 const MARKED_MAX: usize = 80;
-
-/// Half of an `id_key`: a key cut short by a slip is still a secret.
-const SECRET_RUN_MIN: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -363,13 +300,8 @@ x.toml:2:5: a.b: is wrong
         ] {
             assert!(!one(line, 0..5).contains("hush"), "{}", one(line, 0..5));
         }
-        let shown = [
-            "id_key = \"${ELBOW_ID_KEY}\"",
-            "token_file = \"/run/token\"",
-            "key = \"/etc/key.pem\"",
-            "hosts = [\"http://host/a@b\"]",
-            "password = \"${A:-",
-        ];
+        let shown =
+            ["id_key = \"${ELBOW_ID_KEY}\"", "token_file = \"/run/token\"", "key = \"/etc/key.pem\"", "password = \"${A:-"];
         for line in shown {
             assert!(one(line, 0..5).contains(line), "{}", one(line, 0..5));
         }

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`plan`] is what comes out; [`decide`], [`source`], [`rule`], [`lookup`], [`sink`], [`tenant`], [`storage`] and [`tls`]
 //! know what keys mean;
-//! [`reader`] knows tables, ranges and types; [`complaint`] shows mistakes, [`report`] what was decided.
+//! [`reader`] knows tables, ranges and types; [`complaint`] shows mistakes, `mask` without their secrets; [`report`] what was decided.
 
 pub mod address;
 pub mod aims;
@@ -17,6 +17,7 @@ pub mod fields;
 pub mod growth;
 pub mod listener;
 pub mod lookup;
+mod mask;
 pub mod overrides;
 pub mod plan;
 mod quantities;

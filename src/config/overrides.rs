@@ -43,7 +43,7 @@ pub enum Target<'t> {
     Logstash(&'t str),
     /// `lumberjack://HOST:PORT[,HOST:PORT…]`.
     Lumberjack(&'t str),
-    /// `elasticsearch://HOST:PORT[/INDEX]`.
+    /// `elasticsearch://[https://]HOST:PORT[/INDEX]`.
     Elasticsearch(&'t str),
     /// `logstash-http://HOST:PORT[,HOST:PORT…]`.
     LogstashHttp(&'t str),
@@ -78,7 +78,7 @@ impl<'t> Target<'t> {
 
     /// What a `--to` may be, for people.
     pub const ALLOWED: &'static str = "logstash://HOST:PORT[,HOST:PORT...], the same with lumberjack or logstash-http, \
-         elasticsearch://HOST:PORT[,HOST:PORT...][/INDEX], http://HOST[:PORT][/PATH], https://..., file:PATH, stdout: or -";
+         elasticsearch://HOST:PORT[,HOST:PORT...][/INDEX] or with TLS elasticsearch://https://HOST:PORT[/INDEX], http://HOST[:PORT][/PATH], https://..., file:PATH, stdout: or -";
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use toml::de::DeValue;
 use crate::config::complaint::Complaint;
 use crate::config::complaint::Place;
 use crate::config::complaint::position;
+use crate::config::mask;
 use crate::config::overrides::Given;
 use crate::config::report::Origin;
 use crate::config::report::Report;
@@ -231,11 +232,11 @@ impl<'d, 't> Reader<'d, 't> {
         self.desk.report.record(key, value, from);
     }
 
-    /// Complains about a value. What variables made of it is said; so that is not for secrets.
+    /// Complains about a value. What a flag or variables made of it is said, but for what may be a secret.
     pub fn refuse(&mut self, key: &str, written: &Written, what: impl Display, allowed: Option<String>, remedy: Option<String>) {
         let what = match &written.place {
-            Place::Given(_) => format!("{:?}: {what}", written.text),
-            Place::File(_) if written.replaced => format!("{what} (it reads {:?})", written.text),
+            Place::Given(_) => format!("{:?}: {what}", mask::value(key, &written.text)),
+            Place::File(_) if written.replaced => format!("{what} (it reads {:?})", mask::value(key, &written.text)),
             Place::File(_) => what.to_string(),
         };
         let complaint = self.complaint(key, written.place.clone(), &what);

@@ -21,6 +21,7 @@ use crate::config::complaint::Complaint;
 use crate::config::complaint::Place;
 use crate::config::decide::Shared;
 use crate::config::decide::decide_name;
+use crate::config::mask;
 use crate::config::overrides::Given;
 use crate::config::overrides::Overrides;
 use crate::config::overrides::Target;
@@ -77,11 +78,18 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
     for given in &overrides.to {
         let place = Place::Given(given.by.clone());
         let Some(target) = Target::parse(&given.value) else {
-            let what = format!("{:?} is nowhere documents can go", given.value);
+            let what = format!("{:?} is nowhere documents can go", mask::value("to", &given.value));
             let complaint = Complaint::wrong(place, "sink", what);
             root.desk().complaints.push(complaint.allowed(Target::ALLOWED));
             continue;
         };
+        if has_user(&target) {
+            // Before commas divide it: a password may have one.
+            let what = format!("{:?} has a user in it", mask::value("to", &given.value));
+            let remedy = "say who the relay is in a file: user and password of a [[sink]] that speaks HTTP";
+            root.desk().complaints.push(Complaint::wrong(place, "sink", what).remedy(remedy));
+            continue;
+        }
         let (kind, name) = match target {
             Target::Stdout => ("stdout", "stdout"),
             Target::File(_) => ("file", "file"),
@@ -104,7 +112,9 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
                 give("hosts", hosts);
             }
             Target::Elasticsearch(url) => {
-                let (hosts, index) = url.rsplit_once('/').unwrap_or((url, ""));
+                // Slashes of a scheme are none of a path.
+                let begin = url.rfind("://").map_or(0, |at| at + "://".len());
+                let (hosts, index) = url[begin..].rfind('/').map_or((url, ""), |at| (&url[..begin + at], &url[begin + at + 1..]));
                 give("hosts", hosts);
                 give("index", if index.is_empty() { INDEX } else { index });
             }
@@ -112,6 +122,21 @@ fn decide_given(root: &mut Reader<'_, '_>, overrides: &Overrides, shared: &Share
         plans.extend(decide_one(sink, shared, &mut names).map(|(plan, _)| plan));
     }
     plans
+}
+
+/// Whether hosts have a user before them, and perhaps a password.
+fn has_user(target: &Target<'_>) -> bool {
+    let (Target::Logstash(hosts)
+    | Target::Lumberjack(hosts)
+    | Target::LogstashHttp(hosts)
+    | Target::Http(hosts)
+    | Target::Elasticsearch(hosts)) = target
+    else {
+        return false;
+    };
+    let is_path = matches!(target, Target::Http(_));
+    let authority = hosts.split_once("://").map_or(*hosts, |(_, rest)| rest);
+    authority.split(['/', '?']).take(if is_path { 1 } else { usize::MAX }).any(|part| part.contains('@'))
 }
 
 /// `logstash`, `logstash-2`, `logstash-3`…
@@ -159,6 +184,12 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
     };
     let when = when::decide(&mut sink, shared);
     sink.later("when_full", "every sink blocks when the buffer is full: remove it");
+    sink.belongs(&["path"], "sinks of type \"file\", \"http\" or \"logstash_http\"");
+    sink.belongs(&["compression"], "sinks of type \"lumberjack\", \"elasticsearch\", \"http\" or \"logstash_http\"");
+    sink.belongs(
+        &CONNECTION_KEYS,
+        "sinks of type \"logstash_tcp\", \"lumberjack\", \"elasticsearch\", \"http\" or \"logstash_http\"",
+    );
     sink.belongs(&FILE_KEYS, "sinks of type \"file\"");
     sink.belongs(&LOGSTASH_TCP_KEYS, "sinks of type \"logstash_tcp\"");
     sink.belongs(&lumberjack::KEYS, "sinks of type \"lumberjack\"");
@@ -269,28 +300,28 @@ fn decide_hosts(sink: &mut Reader<'_, '_>) -> Option<Vec<String>> {
 }
 
 fn check_host(sink: &mut Reader<'_, '_>, written: &Written) {
+    let example = "host:port, such as \"logstash.example:5000\"".to_owned();
+    if let Some((scheme, _)) = written.text.split_once("://") {
+        // Whoever writes a password there has no scheme of letters.
+        let is_scheme = scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let remedy =
+            if is_scheme { format!("leave out {scheme}://") } else { "leave out what stands before the host".to_owned() };
+        sink.refuse("hosts", written, "is a URL", Some(example), Some(remedy));
+        return;
+    }
     let error = match Address::parse(&written.text) {
         Ok(Address { port: 0, .. }) => AddressError::Port,
         Ok(_) => return,
         Err(error) => error,
     };
-    let example = "host:port, such as \"logstash.example:5000\"".to_owned();
     sink.refuse("hosts", written, error, Some(example), None);
 }
 
+/// Keys of every sink that connects to somebody.
+const CONNECTION_KEYS: [&str; 3] = ["hosts", "connect_timeout", "user_timeout"];
 const FILE_KEYS: [&str; 4] = ["path", "rotate_bytes", "rotate_interval", "keep"];
-const LOGSTASH_TCP_KEYS: [&str; 10] = [
-    "hosts",
-    "connect_timeout",
-    "user_timeout",
-    "release",
-    SOCKET_KEYS[0],
-    SOCKET_KEYS[1],
-    ROTATE_KEYS[0],
-    ROTATE_KEYS[1],
-    ROTATE_KEYS[2],
-    ROTATE_KEYS[3],
-];
+const LOGSTASH_TCP_KEYS: [&str; 7] =
+    ["release", SOCKET_KEYS[0], SOCKET_KEYS[1], ROTATE_KEYS[0], ROTATE_KEYS[1], ROTATE_KEYS[2], ROTATE_KEYS[3]];
 const SOCKET_KEYS: [&str; 2] = ["settle", "resend_bytes"];
 const ROTATE_KEYS: [&str; 4] = ["batch_bytes", "batch_events", "batch_interval", "end_timeout"];
 

@@ -169,6 +169,54 @@ fn every_commented_setting_of_the_example_file_is_a_default() {
 }
 
 #[test]
+fn every_commented_table_of_the_example_file_is_good() {
+    let text = include_str!("../../deploy/elbow.example.toml");
+    // A table that is switched off begins with its heading and ends where its indentation does.
+    let mut is_on = false;
+    let on: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            let rest = line.strip_prefix("#     ");
+            is_on = rest.is_some_and(|rest| is_on || rest.starts_with('['));
+            rest.filter(|_| is_on).unwrap_or(line)
+        })
+        .collect();
+    let on = on.join("\n");
+    let lookup = |name: &str| ["ELASTICSEARCH_PASSWORD", "COLLECTOR_KEY"].contains(&name).then(|| "secret".to_owned());
+    let load = load(&Text { name: "example", text: &on, built_in: false }, &Overrides::default(), &lookup);
+    let plan = load.unwrap_or_else(|complaints| panic!("{complaints}"));
+    for kind in ["stdout", "file", "logstash_tcp", "lumberjack", "elasticsearch", "logstash_http", "http", "tcp", "beats"] {
+        assert!(on.contains(&format!("type = \"{kind}\"")), "no {kind}");
+    }
+    let sinks = &plan.relay.sinks;
+    assert!(sinks.iter().any(|sink| sink.when.is_some()) && sinks.iter().any(|sink| sink.fallback.is_some()), "{plan}");
+    assert!(!plan.relay.tenants.tenants.is_empty(), "{plan}");
+}
+
+#[test]
+fn a_key_of_another_type_of_sink_names_all_that_have_it() {
+    for (settings, words) in [
+        ("hosts = ['a:1']", "sink.hosts: belongs to sinks of type \"logstash_tcp\", \"lumberjack\", \"elasticsearch\""),
+        ("user_timeout = '10s'", "\"http\" or \"logstash_http\""),
+        ("compression = 'gzip'", "belongs to sinks of type \"lumberjack\", \"elasticsearch\", \"http\""),
+        ("path = '/x'", "belongs to sinks of type \"file\", \"http\" or \"logstash_http\""),
+    ] {
+        let text = GOOD.replace("type = 'stdout'", &format!("type = 'stdout'\n{settings}"));
+        let complaints = try_load(&text, &Overrides::default()).expect_err(settings).to_string();
+        assert!(complaints.contains(words), "{complaints}");
+    }
+}
+
+#[test]
+fn a_url_where_an_address_belongs_is_known_for_one() {
+    let text = GOOD.replace("type = 'stdout'", "type = 'logstash_tcp'\nhosts = ['http://h:5000', 'tcp://h']");
+    let complaints = try_load(&text, &Overrides::default()).expect_err("they are URLs").to_string();
+    for words in ["sink.hosts: is a URL", "= leave out http://", "= leave out tcp://"] {
+        assert!(complaints.contains(words), "{complaints}");
+    }
+}
+
+#[test]
 fn a_file_is_read_as_it_says() {
     let plan = plan(
         r#"

@@ -37,12 +37,15 @@ pub fn template(schema: Schema) -> Value {
         Schema::Aws => {}
     }
     properties.looked_up(schema);
+    properties.sender(schema);
     json!({
         "index_patterns": [format!("elbow-{}-*", schema.label())],
         "priority": 200,
         "template": {
             "settings": {"index": {"mapping": {"total_fields": {"limit": 2000}}}},
             "mappings": {
+                // The first value that looks like a date would make every later text in its place a document that is refused.
+                "date_detection": false,
                 "dynamic_templates": [
                     {"texts": {"match_mapping_type": "string", "mapping": keyword()}},
                 ],
@@ -197,6 +200,21 @@ impl Properties {
         }
         for name in ["name", "version", "os.name", "os.version", "os.full", "device.name"] {
             self.put(&format!("{agents}.{name}"), keyword());
+        }
+    }
+
+    /// What says whose a connection was.
+    fn sender(&mut self, schema: Schema) {
+        match schema {
+            Schema::Aws | Schema::Classic => {
+                self.put("sender_ip", ip_address());
+                self.put("vpc_endpoint_id", keyword());
+            }
+            // A word in ECS: what Filebeat writes there has a port behind it.
+            Schema::Ecs => {
+                self.put("log.source.address", keyword());
+                self.put("aws.vpc_endpoint.id", keyword());
+            }
         }
     }
 }

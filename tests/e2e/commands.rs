@@ -90,6 +90,28 @@ fn every_mistake_is_shown_with_its_place() {
     assert_eq!(run(elbow().arg("run").arg("-c").arg(&path), "").status, Some(2));
 }
 
+#[test]
+fn the_help_names_every_destination() {
+    let first = run(elbow().arg("--help"), "").out;
+    for name in ["Elasticsearch", "OpenSearch", "Logstash", "JSON over HTTP"] {
+        assert!(first.split("\n\n").next().is_some_and(|sentence| sentence.contains(name)), "{name} in\n{first}");
+    }
+    let help = run(elbow().args(["run", "--help"]), "").out;
+    let refused = run(elbow().args(["check", "--to", "nowhere"]), "").err;
+    for target in [
+        "logstash://",
+        "lumberjack",
+        "logstash-http",
+        "elasticsearch://",
+        "elasticsearch://https://",
+        "http://",
+        "https://",
+        "file:",
+    ] {
+        assert!(help.contains(target) && refused.contains(target), "{target} in\n{help}\n{refused}");
+    }
+}
+
 /// Kinds this version parses.
 const KINDS: [&str; 5] = ["classic", "alb", "nlb", "alb-connection", "alb-health-check"];
 

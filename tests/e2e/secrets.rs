@@ -410,8 +410,42 @@ fn mistakes_beside_secrets_do_not_show_them() {
     check("", "", &format!("token = \"{secret}\\q\""), "elbow.toml");
     check("", "", &format!("token = \"${{{secret}\""), "elbow.toml");
     check("", "", &format!("token = \"${{NOT_SET}}{secret}\""), "NOT_SET");
+    check("", "", &format!("headers = {{ Authorization = \"Bearer {secret}\" }}"), "headers");
+    check("", "", &format!("header = {{ X-Auth = \"{secret}\" }}"), "header");
+    check("", "", &format!("headers = {{ \"X Bad\" = \"{secret}\" }}"), "headers");
+    check("", "", &format!("headers = \"X-Auth: {secret}\""), "headers");
+    check("", "", &format!("[sink.headers]\nCookie = \"{secret}\nX = 1"), "elbow.toml");
+    check("", "", &format!("user = \"u\"\npasword = \"{secret}\""), "did you mean password?");
+    check("", "", &format!("tokn = \"{secret}\""), "did you mean token?");
+    check("", "", &format!("user = \"u:{secret}\"\npassword = \"p\""), "has a colon");
+    check("", "", "user = \"u:${OF_SINK}\"\npassword = \"p\"", "has a colon");
+    check("", "", &format!("hosts = [\"https://h/x?key={secret}\"]"), "hosts");
+    let tcp = "[[sink]]\nname = \"t\"\ntype = \"logstash_tcp\"\nhosts = ";
+    check("", "", &format!("{tcp}[\"u:{secret}@h:5000\"]"), "hosts");
+    check("", "", &format!("{tcp}[\"u:${{OF_SINK}}@h:5000\"]"), "it reads");
     check(&format!("id_key = \"{secret}\""), "", "", "id_key");
     check(&format!("id_key = [\"{secret}\"]"), "", "", "id_key");
+}
+
+/// A flag and a variable are repeated where they are wrong, but not what is secret in them.
+#[test]
+fn secrets_in_what_is_given_are_not_repeated() {
+    let mut secrets = Secrets::new();
+    let secret = secrets.new_one("secret");
+    for to in [
+        format!("logstash://u:{secret}@a:5000"),
+        format!("logstash://u:a,{secret}@a:5000"),
+        format!("logstash-http://u:{secret}@a"),
+        format!("lumberjack://u:{secret}@a:5044"),
+        format!("kafka://u:{secret}@x"),
+        format!("opensearch://u:{secret}@a:9200"),
+        format!("elasticsearch://https://u:{secret}@a/index"),
+        format!("http://u:{secret}@a/"),
+        format!("kafka://x?password={secret}"),
+    ] {
+        secrets.are_not_in("check --to", said(elbow().args(["check", "--to", &to])), "mistake");
+        secrets.are_not_in("ELBOW_TO", said(elbow().arg("check").env("ELBOW_TO", &to)), "ELBOW_TO");
+    }
 }
 
 #[test]

@@ -147,7 +147,8 @@ pub(super) enum TypedLetters {
         #[arg(long, value_name = "NAME")]
         source: Option<String>,
     },
-    /// Parse the lines again as the configuration says now, and put what is good into the buffer
+    /// Parse the lines again as the configuration says now, and put what is good into the buffer, with the documents that a
+    /// destination refused
     ///
     /// The relay must be stopped, and delivers them when it starts again. Takes the flags of `elbow run`, which should be given
     /// alike. Events keep the ids they had. Lines that are still rejected stay. Broken off, it may replay some letters again

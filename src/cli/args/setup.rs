@@ -55,7 +55,7 @@ pub(super) enum TypedSetup {
     /// Asks the server what it is and what it has, puts what is missing or different, and says of each whether it was created,
     /// updated or left as it is; a second run changes nothing. Takes the flags of `elbow run`, which should be given alike: the
     /// sink says where the server is, who asks, and what its indices are called; the sources say which schema documents have.
-    /// Without a file, --to https://HOST:PORT/INDEX and --schema say so.
+    /// Without a file, --to elasticsearch://https://HOST:PORT/INDEX and --schema say so.
     /// Indices that exist keep the mapping they have. Exit status: 0 all is as it should be, 1 the server cannot be asked or says
     /// no, 2 wrong configuration.
     #[command(after_help = ELASTICSEARCH_EXAMPLES)]
@@ -139,4 +139,4 @@ Examples:
   elbow setup elasticsearch -c elbow.toml --dry-run
   elbow setup elasticsearch -c elbow.toml --delete-after 30d
   elbow setup elasticsearch -c elbow.toml --sink search --data-stream --rollover-size 30GiB
-  elbow setup elasticsearch --to https://search.example:9200/elb-%Y.%m.%d --schema ecs";
+  elbow setup elasticsearch --to elasticsearch://https://search.example:9200/elb-%Y.%m.%d --schema ecs";

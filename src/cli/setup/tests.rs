@@ -15,8 +15,7 @@ use serde_json::json;
 
 use super::*;
 use crate::cli::args::Lifecycle;
-use crate::config::overrides::Given;
-use crate::config::overrides::Overrides;
+use crate::config::Text;
 
 /// What the server has: path and body.
 type Kept = Arc<Mutex<BTreeMap<String, Value>>>;
@@ -61,7 +60,7 @@ fn serve(stream: TcpStream, about: &Value, kept: &Kept) {
 
 fn answer(method: &str, target: &str, body: &[u8], about: &Value, kept: &mut BTreeMap<String, Value>) -> (u16, Value) {
     if target == "/" {
-        return (200, about.clone());
+        return (about["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap()), about.clone());
     }
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let name = path.rsplit('/').next().unwrap().to_owned();
@@ -107,7 +106,7 @@ fn command(address: &str, lifecycle: Lifecycle) -> SetupElasticsearch {
 /// What it prints, or why it was broken off.
 fn run(command: &SetupElasticsearch) -> Result<String, String> {
     let plan = load(None, &command.overrides).unwrap();
-    let sink = sink(&plan, command.sink.as_deref())?;
+    let (sink, _) = sink(&plan, command.sink.as_deref())?;
     let (is_stream, lifecycle) = (command.data_stream, command.lifecycle);
     let wanted = Wanted { target: &sink.target, schema: Schema::Aws, is_stream, lifecycle };
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -163,9 +162,84 @@ fn a_template_of_somebody_else_is_left_alone() {
     let (address, kept) = start(json!({ "version": { "number": "2.19.1", "distribution": "opensearch" } }));
     let path = "/_index_template/elbow-elb".to_owned();
     kept.lock().unwrap().insert(path.clone(), json!({ "priority": 1 }));
-    let error = run(&command(&address, Lifecycle::default())).unwrap_err();
+    let error = run(&command(&address, keep(30))).unwrap_err();
     assert!(error.contains("Elbow has not made it: index template elbow-elb"), "{error}");
-    assert_eq!(kept.lock().unwrap()[&path], json!({ "priority": 1 }));
+    // It is looked at last, and nothing has been put before it.
+    assert_eq!(*kept.lock().unwrap(), BTreeMap::from([(path, json!({ "priority": 1 }))]));
+}
+
+#[test]
+fn rights_that_are_missing_are_named() {
+    let (address, _) = start(json!({ "error": { "type": "security_exception", "reason": "no permissions" }, "status": 403 }));
+    let error = run(&command(&address, Lifecycle::default())).unwrap_err();
+    for right in ["cluster:monitor/main", "cluster_manage_index_templates", "monitor", "manage_ilm"] {
+        assert!(error.contains(right), "{right}: {error}");
+    }
+}
+
+/// The plan of two sources of these schemas and a sink with this in its table.
+fn two_sources(first: &str, second: &str, of_sink: &str) -> Plan {
+    let source = |name: &str, port: u16, more: &str| {
+        format!("[[source]]\nname = \"{name}\"\ntype = \"tcp\"\naddress = \"127.0.0.1:{port}\"\n{more}\n")
+    };
+    let (first, second) = (source("first", 5000, first), source("second", 5001, second));
+    let text = format!("{first}{second}[[sink]]\nname = \"s\"\ntype = \"elasticsearch\"\nhosts = [\"http://h\"]\n{of_sink}\n");
+    let text = Text { name: "x.toml", text: &text, built_in: false };
+    crate::config::load(&text, &Overrides::default(), &|_| None).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[test]
+fn only_sources_that_a_sink_may_get_documents_of_say_its_schema() {
+    let (classic, ecs) = ("schema = \"classic\"\nclassic_extra = true", "schema = \"ecs\"");
+    let of = |when: &str| {
+        let plan = two_sources(classic, ecs, &format!("index = \"i\"\n{when}"));
+        let (_, when) = sink(&plan, None).unwrap();
+        schema(&plan, when)
+    };
+    assert_eq!(of("when = [{ source = \"second\" }]"), Ok(Schema::Ecs));
+    assert_eq!(of("when = [{ source = \"second\", not = true }]"), Ok(Schema::Classic));
+    assert_eq!(of("when = [{ source = [\"first\", \"second\"] }, { source = \"first\", not = true }]"), Ok(Schema::Ecs));
+    assert!(of("when = [{ format = \"alb\" }]").unwrap_err().contains("--schema"));
+    assert!(of("").unwrap_err().contains("--schema"));
+    assert!(of("when = [{ source = \"first\" }, { source = \"second\" }]").unwrap_err().contains("no source"));
+}
+
+#[test]
+fn a_schema_that_is_given_changes_no_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("elbow.toml");
+    let (address, kept) = start(json!({ "version": { "number": "2.19.1", "distribution": "opensearch" } }));
+    let source = "[[source]]\nname = \"a\"\ntype = \"tcp\"\naddress = \"127.0.0.1:0\"\nschema = \"classic\"\nclassic_extra = true\n\
+                  [source.fields]\nComponent = \"c\"\nEnvironment = \"e\"\nApplication = \"a\"\n";
+    let sink = format!("[[sink]]\nname = \"s\"\ntype = \"elasticsearch\"\nhosts = [\"http://{address}\"]\nindex = \"elb-%Y\"\n");
+    std::fs::write(&path, format!("{source}{sink}")).unwrap();
+    let with = |schema: &str| {
+        let schema = Some(Given { value: schema.to_owned(), by: "--schema".to_owned() });
+        let overrides = Overrides { schema, ..Overrides::default() };
+        let lifecycle = Lifecycle::default();
+        elasticsearch(&SetupElasticsearch {
+            config: Some(path.clone()),
+            overrides,
+            sink: None,
+            data_stream: false,
+            lifecycle,
+            dry_run: false,
+        })
+    };
+    assert!(with("ecs").is_ok());
+    assert!(
+        kept.lock().unwrap()["/_component_template/elbow-elb-mappings"]["template"]["mappings"]["properties"]["ecs"].is_object()
+    );
+    assert!(matches!(with("esc"), Err(Trouble::Mistake(text)) if text.contains("--schema: unknown schema \"esc\"")));
+}
+
+#[test]
+fn a_sink_that_stands_in_for_another_is_found() {
+    let fallback = "index = \"i\"\nwhen = [{ source = \"second\" }]\nfallback = \"t\"\n\
+                    [[sink]]\nname = \"t\"\ntype = \"elasticsearch\"\nhosts = [\"http://t\"]\nindex = \"j\"";
+    let plan = two_sources("", "schema = \"ecs\"", fallback);
+    let (found, when) = sink(&plan, Some("t")).unwrap();
+    assert_eq!((found.target.as_str(), schema(&plan, when)), ("j", Ok(Schema::Ecs)));
 }
 
 #[test]
@@ -202,12 +276,15 @@ fn a_url_of_http_is_a_server_to_set_up() {
         ("http://a.example", "a.example:9200", "elb-%Y.%m.%d"),
         ("https://a.example:1/x", "a.example:1", "x"),
         ("elasticsearch://a.example:9200/x", "a.example:9200", "x"),
+        ("elasticsearch://https://a.example:9200/x", "a.example:9200", "x"),
+        ("elasticsearch://https://a.example", "a.example:9200", "elb-%Y.%m.%d"),
+        ("elasticsearch://http://a.example/es/x", "a.example:9200", "x"),
     ] {
         let to = vec![Given { value: url.to_owned(), by: "--to".to_owned() }];
         let plan = load(None, &meant(&Overrides { to, ..Overrides::default() })).unwrap_or_else(|error| panic!("{url}: {error}"));
-        let sink = sink(&plan, None).unwrap();
+        let (sink, _) = sink(&plan, None).unwrap();
         assert_eq!((sink.http.hosts[0].address.as_str(), sink.target.as_str()), (host, index), "{url}");
-        assert_eq!(sink.http.dial.tls.is_some(), url.starts_with("https"), "{url}");
+        assert_eq!(sink.http.dial.tls.is_some(), url.contains("https"), "{url}");
     }
 }
 
