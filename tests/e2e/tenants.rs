@@ -132,6 +132,48 @@ fn where_only_tenants_may_send_everybody_else_is_refused_and_nothing_of_it_is_ke
     assert_eq!(relay.stop().cleanly().documents.len(), 2);
 }
 
+/// What a sender is told that says this from an address that is nobody's, half-closes where it has said everything, and is reset.
+#[track_caller]
+fn told_before_the_reset(relay: &Relay, bytes: &str, half_closes: bool) -> String {
+    let mut sender = Sender::connect_from(relay.lines, "127.0.0.3");
+    let mut told = Vec::new();
+    // It may be reset before everything is written.
+    if sender.try_send(bytes).is_ok() && (!half_closes || sender.try_half_close()) {
+        let ended = sender.reader().read_to_end(&mut told).map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{}", told.escape_ascii());
+    }
+    String::from_utf8(told).expect("text")
+}
+
+#[test]
+fn a_sender_that_is_refused_is_never_told_that_its_lines_are_stored() {
+    let tokens = tokens();
+    let path = tokens.path().display();
+    let one =
+        format!("[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"b\"\ntoken_file = \"{path}/b\"\nmax_connections = 1\n");
+    for confirm in ["close", "line"] {
+        let relay = Relay::to_stdout().source(&format!("confirm = \"{confirm}\"")).tables(&one).start();
+        let mut holds_the_place = relay.sender();
+        holds_the_place.send(preamble(TOKEN_OF_B) + "one\n");
+        relay.writes(1);
+        let lines = "two\n".repeat(100);
+        for refused in [
+            preamble("nobody-s-token-at-all") + &lines,
+            preamble(TOKEN_OF_B) + &lines,
+            lines.clone(),
+            "\n\n".to_owned() + &lines,
+            "a last line without its newline".to_owned(),
+        ] {
+            for half_closes in [true, !refused.ends_with('\n')] {
+                assert_eq!(told_before_the_reset(&relay, &refused, half_closes), "", "{confirm}: {refused:?}");
+            }
+        }
+        let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 1);
+        assert_eq!(metrics.sum_where("source_connections_ended_total", "reason=\"refused\""), 10, "{metrics}");
+        assert_eq!(relay.documents().len(), 1, "nothing of a refused sender is kept");
+    }
+}
+
 #[test]
 fn without_tokens_an_unknown_sender_is_refused_at_the_door() {
     let only = "[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n";
