@@ -156,6 +156,11 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         Ok(())
     }
 
+    /// Whether its tenant may have more taken now.
+    pub fn is_ready(&self) -> bool {
+        self.tenant.is_ready()
+    }
+
     /// Waits until its tenant may have more taken, once more has come. Abandoning the wait loses a place in a queue.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::proxy::of_load_balancer;
+use crate::support::http::gzip;
 use crate::support::lines::alb;
 use crate::support::lines::albs;
 use crate::support::lines::json;
@@ -336,10 +337,11 @@ fn changed_tokens_take_effect_and_broken_ones_change_nothing() {
 
 /// Posts a body with these lines of a head from this address; gives the status and the whole answer.
 #[track_caller]
-fn post(address: SocketAddr, from: &str, head: &str, body: &str) -> (u16, String) {
+fn post(address: SocketAddr, from: &str, head: &str, body: impl AsRef<[u8]>) -> (u16, String) {
     let mut sender = Sender::connect_from(address, from);
-    let length = body.len();
-    sender.send(format!("POST / HTTP/1.1\r\nHost: elbow\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"));
+    let (body, length) = (body.as_ref(), body.as_ref().len());
+    let head = format!("POST / HTTP/1.1\r\nHost: elbow\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n");
+    sender.send([head.as_bytes(), body].concat());
     let mut answer = String::new();
     sender.reader().read_to_string(&mut answer).expect("an answer");
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -398,6 +400,25 @@ fn a_request_over_its_tenant_s_rate_is_told_when_to_come_again() {
     let metrics = relay.until(|metrics| metrics.delivered("out") == 42);
     assert_eq!(of_tenant(&metrics, "turned_away_requests_total", "a"), 1);
     relay.stop().cleanly();
+}
+
+#[test]
+fn a_small_request_that_unpacks_to_very_much_is_held_to_its_tenant_s_limits() {
+    let dead = FakeLogstash::absent();
+    let packed = gzip("a line of text\n".repeat(200_000).as_bytes());
+    assert!(packed.len() < 16 << 10, "it comes in one read: {} bytes", packed.len());
+    for (limit, cause, most) in
+        [("bytes_per_second = \"4KiB\"", "over_rate", 256 << 10), ("buffer_percent = 10", "over_share", 3 << 20)]
+    {
+        let limited = format!("[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n{limit}\n");
+        let relay = Relay::to(dead.address()).memory("64MiB").buffer("24MiB").and_http("").tables(&limited).start();
+        let (status, answer) = post(relay.web(), "127.0.0.2", "Content-Encoding: gzip\r\n", &packed);
+        assert!(status == 429 && answer.contains(cause), "{answer}");
+        let metrics = relay.metrics();
+        let taken = of_tenant(&metrics, "received_bytes_total", "a").max(of_tenant(&metrics, "events_total", "a") * 15);
+        assert!(taken > 0 && taken < most, "{taken} bytes: {metrics}");
+        assert_eq!(post(relay.web(), "127.0.0.3", "", "another one's").0, 200);
+    }
 }
 
 #[test]

@@ -223,9 +223,12 @@ where
         if unpacking > 0 {
             intake.keep_beside(READ_AHEAD + unpacking).await.map_err(|trouble| self.trouble(trouble))?;
         }
+        let mut has_fed = false;
         loop {
             let admitted = intake.admit().await.map_err(|trouble| self.trouble(trouble))?;
-            let room = admitted.bytes;
+            // A tenant that is over a limit waits only if more comes, and one byte tells whether it does.
+            let is_ready = !has_fed || intake.is_ready();
+            let room = if is_ready { admitted.bytes } else { 1 };
             let fed = PLAIN.with_borrow_mut(|plain| match body.step(&mut plain[..room]) {
                 Ok(Step::Bytes(bytes)) => Ok(intake.feed(bytes, admitted).map(|()| Fed::Some)),
                 Ok(Step::Starved) => Ok(Ok(Fed::Starved)),
@@ -235,7 +238,12 @@ where
             // What is complete goes on, whatever came behind it.
             let appended = intake.append().await;
             match fed.and_then(|fed| fed.and_then(|fed| appended.map(|()| fed)).map_err(|trouble| self.trouble(trouble))) {
-                Ok(Fed::Some) => {}
+                Ok(Fed::Some) => {
+                    has_fed = true;
+                    if !is_ready && let Err(trouble) = intake.ready().await {
+                        return self.broken_off(intake, self.trouble(trouble)).await;
+                    }
+                }
                 Ok(Fed::Starved) => {
                     if let Err(refusal) = self.more(body).await {
                         return self.broken_off(intake, refusal).await;
