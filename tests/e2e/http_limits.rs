@@ -183,6 +183,38 @@ fn a_full_buffer_is_answered_soon_with_when_to_come_again() {
 }
 
 #[test]
+fn a_full_disk_buffer_is_answered_soon_and_nothing_more_is_queued() {
+    let mut logstash = FakeLogstash::absent();
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = "min_free_bytes = 0\nmax_bytes = \"16MiB\"\n";
+    let relay = Relay::to(logstash.address()).in_directory(folder.path()).buffer_settings(full).and_http("ack_timeout = \"1s\"");
+    let relay = relay.start();
+    let text = albs(0..500);
+    // The requests that find the bound cannot be told in time whether they will be stored.
+    while post(relay.web(), &[], &text).status == 200 {}
+    relay.until(|metrics| metrics.sum_where("buffer_condition", "condition=\"full\"") == 1);
+    let queued = relay.metrics().sum("buffer_queued_events");
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let senders: Vec<_> = (0..8).map(|_| scope.spawn(|| post(relay.web(), &[], alb(1)))).collect();
+            senders.into_iter().map(|sender| sender.join().expect("it is answered")).collect()
+        });
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        for answer in answers {
+            assert_eq!(answer.refused(429, "buffer_full")["stored"], 0);
+        }
+    }
+    let metrics = relay.until(|metrics| metrics.sum("http_requests_in_flight") == 0);
+    assert_eq!(metrics.sum("buffer_queued_events"), queued, "a repeat adds nothing");
+    balance(&metrics);
+    logstash.appear();
+    relay.until(|metrics| metrics.buffered("logstash") == 0);
+    post(relay.web(), &[], alb(1)).took(1, 0);
+    relay.stop().cleanly();
+}
+
+#[test]
 fn many_requests_at_once_keep_to_the_memory() {
     let dead = FakeLogstash::absent();
     let relay = Relay::to(dead.address()).memory("32MiB").and_http("").start();
