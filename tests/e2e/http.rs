@@ -74,6 +74,26 @@ fn bodies_are_lines_objects_or_arrays() {
 }
 
 #[test]
+fn behind_json_that_was_cut_short_lines_are_what_they_are() {
+    let relay = Relay::to_stdout().and_http("on_reject = \"drop\"").start();
+    for (behind, accepted) in [
+        (alb(1), 1),
+        ("plain text\n".to_owned(), 1),
+        ("{\"n\":1}\n{\"n\":2}\n".to_owned(), 2),
+        ("[{\"n\":3},{\"n\":4}]\n".to_owned(), 2),
+        ("[{\"n\":5},{\"n\":6}]\nplain text\n{\"n\":7}\n".to_owned() + &alb(2), 5),
+    ] {
+        for short in ["{\"broken\":\n", "{\"cut short\":\"abc\n"] {
+            post(relay.web(), &[], short.to_owned() + &behind).took(accepted, 1);
+            let lines = [("Content-Type", "text/plain")];
+            post(relay.web(), &lines, short.to_owned() + &behind).took(accepted, 1);
+        }
+    }
+    assert_eq!(relay.writes(4 * 11).len(), 4 * 11);
+    relay.stop().cleanly();
+}
+
+#[test]
 fn bodies_may_be_packed() {
     let relay = web(Relay::to_stdout()).start();
     let text = albs(0..500);
