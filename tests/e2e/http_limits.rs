@@ -83,6 +83,19 @@ fn bombs_cost_little_memory_and_damaged_bodies_are_refused() {
 }
 
 #[test]
+fn what_is_remembered_of_a_request_is_bounded_however_many_lines_it_has() {
+    let settings = "format = \"alb\"\non_reject = \"drop\"\nidentity = \"content\"";
+    let relay = Relay::to_stdout().memory("16MiB").and_http(settings).start();
+    let lines: String = (0..300_000).map(|number| format!("{number}\n")).collect();
+    let packed = gzip(lines.as_bytes());
+    for _ in 0..2 {
+        post(relay.web(), &[], &packed).took(0, 300_000);
+    }
+    relay.until(|metrics| metrics.sum("memory_bytes") == 0);
+    relay.stop().cleanly();
+}
+
+#[test]
 fn a_head_that_does_not_come_in_time_is_answered_and_closed_and_an_idle_connection_is_closed() {
     let relay = Relay::to_stdout().and_http("idle_timeout = \"3s\"").start();
     let begun = Instant::now();
