@@ -155,6 +155,28 @@ fn a_thousand_slow_senders_disturb_nobody_and_are_turned_out() {
     relay.until(|metrics| metrics.sum("source_connections_open") == 0);
 }
 
+#[test]
+fn many_slow_packed_bodies_leave_memory_for_others() {
+    let relay = Relay::to_stdout().memory("32MiB").and_http("").start();
+    let packed = zstd::encode_all(&b"a line of text"[..], 3).expect("memory takes everything");
+    let slow: Vec<_> = (0..60)
+        .map(|_| {
+            let mut http = Http::connect(relay.web());
+            http.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: zstd\r\nContent-Length: 100\r\n\r\n");
+            http.send(&packed[..6]);
+            http
+        })
+        .collect();
+    relay.until(|metrics| metrics.sum("http_requests_in_flight") == 60);
+    let begun = Instant::now();
+    post(relay.web(), &[], "plain").took(1, 0);
+    post(relay.web(), &[], &packed).took(1, 0);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    drop(slow);
+    relay.until(|metrics| metrics.sum("memory_bytes") == 0);
+    relay.stop().cleanly();
+}
+
 /// Whether the books balance: what was received is buffered, delivered or dropped for a reason.
 fn balance(metrics: &Metrics) {
     let received = metrics.sum("source_events_total");
