@@ -211,6 +211,9 @@ impl LineParser {
 
     #[inline]
     fn parse(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
+        if let Some(masked) = preamble::masked(&chunk[start..end]) {
+            return self.parse(&masked, 0, masked.len(), tags, received, out);
+        }
         match self.format {
             Format::Auto | Format::Elb if matches!(chunk[start], b'{' | b'[') => {
                 self.json(chunk, start, end, tags, received, out)

@@ -176,6 +176,21 @@ fn a_sender_that_is_refused_is_never_told_that_its_lines_are_stored() {
 }
 
 #[test]
+fn a_token_that_is_said_too_late_is_shown_by_no_document() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout().and_http(""), &tokens, "allow").start();
+    let late = preamble(TOKEN_OF_B);
+    send_from(&relay, "127.0.0.3", &format!("{late}{late}"));
+    assert_eq!(post(relay.web(), "127.0.0.3", "", &late).0, 200);
+    assert_eq!(post(relay.web(), "127.0.0.3", "Content-Type: text/plain\r\n", &late).0, 200);
+    for document in relay.writes(3) {
+        assert_eq!(document["@elbow"]["token"], "***", "{document}");
+        assert_eq!(document["@elbow"]["fields"]["room"], "7", "{document}");
+    }
+    relay.stop().cleanly();
+}
+
+#[test]
 fn without_tokens_an_unknown_sender_is_refused_at_the_door() {
     let only = "[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n";
     let relay = Relay::to_stdout().source("confirm = \"close\"").tables(only).start();
