@@ -188,6 +188,26 @@ impl Buffer {
         self.rejects.as_ref().filter(|_| batch.is_rejects)
     }
 
+    /// Where a batch belongs, if that is on disk.
+    fn store(&self, batch: &Batch) -> Option<&Arc<Store>> {
+        self.apart(batch).or(match &self.kept {
+            Kept::Memory(_) => None,
+            Kept::Disk(store) => Some(store),
+        })
+    }
+
+    /// Whether a batch would only wait in memory, because the disk has no room. Appending does not ask this.
+    pub fn is_full(&self, batch: &Batch) -> bool {
+        self.store(batch).is_some_and(|store| store.is_full())
+    }
+
+    /// Waits until it would not. Abandoning the wait loses nothing.
+    pub async fn room(&self, batch: &Batch) {
+        if let Some(store) = self.store(batch) {
+            store.until_room().await;
+        }
+    }
+
     /// Appends a batch, waiting for room in the order of the calls.
     ///
     /// Abandoning the wait leaves nothing behind.

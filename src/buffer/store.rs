@@ -67,6 +67,8 @@ pub(super) struct Store {
     work: Condvar,
     /// One per sink.
     wakes: Box<[Notify]>,
+    /// Whether there was no room on the disk when that was last tried.
+    full: watch::Sender<bool>,
     failure: watch::Sender<Option<Failure>>,
     settling: watch::Sender<bool>,
 }
@@ -181,6 +183,7 @@ impl Store {
             segments,
             state: Mutex::new(state),
             work: Condvar::new(),
+            full: watch::channel(false).0,
             failure: watch::channel(None).0,
             settling: watch::channel(false).0,
         }
@@ -258,22 +261,8 @@ impl Store {
         state.closed = true;
         self.wake(&mut state);
         drop(state);
+        self.full.send_replace(false);
         self.room.close();
-    }
-
-    /// Lets sinks read nothing more: what they have read is all there is for them.
-    pub(super) fn settle(&self) {
-        let mut state = self.lock();
-        state.settled = true;
-        self.wake(&mut state);
-        drop(state);
-        self.settling.send_replace(true);
-    }
-
-    /// Waits until sinks shall read nothing more. Abandoning the wait loses nothing.
-    pub(super) async fn until_settled(&self) {
-        // An error would say that the store is gone, which whoever asks it holds.
-        drop(self.settling.subscribe().wait_for(|settled| *settled).await);
     }
 
     /// Lets the writer come to its end once the queue is empty or cannot be committed.

@@ -51,7 +51,7 @@ pub enum Kind {
     Value,
     /// An element of an array at the top.
     Element,
-    /// A line that does not begin like JSON, or like an array of anything but objects.
+    /// A line that does not begin like JSON, or like an array of anything but objects, or that a broken value seemed to go on in.
     Line,
     /// A line, or the rest of one, that began like JSON or stands in an array and is none.
     Broken,
@@ -323,6 +323,7 @@ impl Values {
         // What was thought to be a value over several lines is lines after all.
         let mut at = start;
         let mut line = self.piece_line;
+        let mut kind = kind;
         loop {
             let stop = memchr(b'\n', &chunk[at..end]).map_or(end, |length| at + length);
             if !chunk[at..stop].trim_ascii().is_empty() {
@@ -334,6 +335,10 @@ impl Values {
             }
             at = stop + 1;
             line += 1;
+            // The first of them is what is broken. In an array the others stand where values should.
+            if kind == Kind::Broken && self.array.is_none() {
+                kind = Kind::Line;
+            }
         }
     }
 

@@ -3,7 +3,8 @@
 //! What the sender says of its object decides, then the source's `identity`, then what the line is. An id is given once,
 //! before the line is parsed, so that nothing that happens to the line later changes it.
 
-use std::collections::HashMap;
+mod copies;
+
 use std::sync::Arc;
 
 use super::plan::Identity;
@@ -14,13 +15,10 @@ use crate::event_id::ContentIds;
 use crate::event_id::IdKey;
 use crate::event_id::MemberIds;
 use crate::event_id::SourceIds;
+use copies::Copies;
 
 /// The tenant of a source that has none.
 const NO_TENANT: &str = "";
-
-/// What a content that has come costs in a table at its emptiest: key, count and a byte of the table's, twice for the room it
-/// keeps.
-const COPY_BYTES: usize = 2 * (size_of::<(u64, u32)>() + 1);
 
 /// What is known of an event beside its line.
 #[derive(Clone)]
@@ -47,8 +45,8 @@ pub struct Ids {
     lines: u64,
     /// Place among the events of that line, where it is known beforehand.
     element: u32,
-    /// How often each content has come, by half of its id, where equal ones are told apart.
-    copies: Option<HashMap<u64, u32>>,
+    /// Where equal contents are told apart.
+    copies: Option<Copies>,
 }
 
 impl Ids {
@@ -86,12 +84,12 @@ impl Ids {
     /// From here on the second of two equal contents is another event than the first: they come in one request, and a sender
     /// that repeats it repeats both.
     pub(super) fn tell_copies_apart(&mut self) {
-        self.copies = Some(HashMap::new());
+        self.copies = Some(Copies::default());
     }
 
     /// Bytes of memory held to tell copies apart, or some more.
     pub(super) fn held_bytes(&self) -> usize {
-        self.copies.as_ref().map_or(0, |copies| copies.capacity() * COPY_BYTES)
+        self.copies.as_ref().map_or(0, Copies::held_bytes)
     }
 
     #[inline(always)]
@@ -151,16 +149,15 @@ impl Ids {
     }
 }
 
-/// The id that `id` gives to a copy, counted from zero, where copies are told apart; to the first otherwise.
+/// The id that `id` gives to a copy where copies are told apart; to the first otherwise.
 #[inline(always)]
-fn told_apart(copies: &mut Option<HashMap<u64, u32>>, id: impl Fn(u32) -> EventId) -> EventId {
+fn told_apart(copies: &mut Option<Copies>, id: impl Fn(u32) -> EventId) -> EventId {
     let first = id(0);
     let Some(copies) = copies else { return first };
-    let (half, _) = first.0.split_first_chunk().expect("an id has sixteen bytes");
-    let copy = copies.entry(u64::from_le_bytes(*half)).or_default();
-    let told = if *copy == 0 { first } else { id(*copy) };
-    *copy = copy.saturating_add(1);
-    told
+    match copies.next(first.0) {
+        0 => first,
+        copy => id(copy),
+    }
 }
 
 #[cfg(test)]

@@ -211,6 +211,9 @@ impl LineParser {
 
     #[inline]
     fn parse(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {
+        if let Some(masked) = preamble::masked(&chunk[start..end]) {
+            return self.parse(&masked, 0, masked.len(), tags, received, out);
+        }
         match self.format {
             Format::Auto | Format::Elb if matches!(chunk[start], b'{' | b'[') => {
                 self.json(chunk, start, end, tags, received, out)
@@ -287,9 +290,15 @@ impl LineParser {
                 return;
             }
             Failure::Unknown if self.format == Format::Auto && !self.is_log => {
-                return self.plain(chunk, start, end, tags, received, out);
+                self.keep_content_id(id);
+                self.plain(chunk, start, end, tags, received, out);
+                self.raw_id = None;
+                return;
             }
-            Failure::Unknown => self.elb.unknown(chunk, start, end),
+            Failure::Unknown => {
+                self.keep_content_id(id);
+                self.elb.unknown(chunk, start, end)
+            }
         };
         // A line of JSON where only one kind of log line is allowed is just another unknown line.
         let reason = if reject.reason == RejectReason::Json { RejectReason::UnrecognisedFormat } else { reject.reason };
@@ -297,6 +306,14 @@ impl LineParser {
         let why = Why { reason: reason.label(), at: reject.at };
         self.reject(&chunk[start..end], tags.with(Tag::ElbParseFailure), why, received, out);
         self.raw_id = None;
+    }
+
+    /// Keeps the id of a line that is none of a load balancer's where it would get the same again: copies of a content are
+    /// counted, and this one has been.
+    fn keep_content_id(&mut self, id: Option<EventId>) {
+        if self.identity == Identity::Content {
+            self.raw_id = id;
+        }
     }
 
     fn plain(&mut self, chunk: &[u8], start: usize, end: usize, tags: Tags, received: Received, out: &mut BatchBuilder) {

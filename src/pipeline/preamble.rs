@@ -204,6 +204,29 @@ pub(super) fn read(line: &[u8]) -> Option<Preamble> {
     Some(preamble)
 }
 
+/// What stands in place of a token.
+const MASK: &str = "***";
+
+/// The same line without its token, where it is a preamble that came too late to be one: as an event it would show it.
+#[inline(always)]
+pub(super) fn masked(line: &[u8]) -> Option<Vec<u8>> {
+    // No line of a load balancer begins like this, and no other JSON does either.
+    let name = line.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    if matches!(name.first(), Some(b'@' | b'\\')) { without_token(line) } else { None }
+}
+
+#[cold]
+fn without_token(line: &[u8]) -> Option<Vec<u8>> {
+    if line.len() > BYTES_MAX || memchr::memmem::find(line, b"elbow").is_none() {
+        return None;
+    }
+    let mut object: Map<String, Value> = serde_json::from_slice(line).ok()?;
+    let only = object.len() == 1;
+    let token = object.get_mut("@elbow").filter(|_| only)?.get_mut("token").filter(|token| *token != MASK)?;
+    *token = MASK.into();
+    Some(Value::Object(object).to_string().into_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +254,20 @@ mod tests {
         let line = format!(r#"{{"@elbow":{{"fields":{{"a":"{}"}}}}}}"#, "x".repeat(FIELDS_BYTES_MAX));
         let preamble = read(line.as_bytes()).expect("a preamble");
         assert_eq!((preamble.fields.len(), preamble.ignored.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_late_preamble_shows_no_token() {
+        for line in
+            [r#"{"@elbow":{"line":1,"token":"secret"}}"#, r#"{ "\u0040elbow" : {"token":"other","line":1,"token":"secret"} }"#]
+        {
+            let masked = masked(line.as_bytes()).expect("there is one");
+            assert_eq!(String::from_utf8(masked.clone()).expect("UTF-8"), r#"{"@elbow":{"line":1,"token":"***"}}"#);
+            assert_eq!(super::masked(&masked), None, "and no longer");
+        }
+        for line in [r#"{"@elbow":{"line":1}}"#, r#"{"@elbow":{"token":"x"},"a":1}"#, r#"{"@elbow":5}"#, r#"{"a":"@elbow"}"#] {
+            assert_eq!(masked(line.as_bytes()), None, "{line}");
+        }
     }
 
     #[test]

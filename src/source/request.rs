@@ -156,6 +156,11 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         Ok(())
     }
 
+    /// Whether its tenant may have more taken now.
+    pub fn is_ready(&self) -> bool {
+        self.tenant.is_ready()
+    }
+
     /// Waits until its tenant may have more taken, once more has come. Abandoning the wait loses a place in a queue.
     ///
     /// # Errors
@@ -214,18 +219,7 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
         let mut left: u64 = self.batches.iter().map(|batch| batch.len() as u64).sum();
         for batch in std::mem::take(&mut self.batches) {
             let (events, bytes, is_rejects) = (batch.len() as u64, batch.bytes() as u64, batch.is_rejects);
-            let receipt = match self.means.buffer.try_append(batch) {
-                Ok(receipt) => Ok(receipt),
-                Err(batch) => {
-                    let _waiting = self.means.waiting.wait(left);
-                    let patience = self.patience();
-                    match patiently(patience, &mut self.stop, self.means.buffer.append(batch)).await {
-                        Ok(Some(receipt)) => receipt.map_err(|Closed| Trouble::NotStored),
-                        Ok(None) => Err(Trouble::NoRoom),
-                        Err(trouble) => Err(trouble),
-                    }
-                }
-            };
+            let receipt = self.hand_on(batch, left).await;
             let receipt = receipt.inspect_err(|_| self.means.metrics.dropped_refused(left))?;
             if is_rejects {
                 self.means.metrics.dead_letters(events);
@@ -237,6 +231,28 @@ impl<'a, M: Sync, F: Feed> RequestIntake<'a, M, F> {
             left -= events;
         }
         Ok(())
+    }
+
+    /// Hands a batch to the buffer, waiting for room; `left` events wait with it.
+    async fn hand_on(&mut self, batch: Batch, left: u64) -> Result<Receipt, Trouble> {
+        let buffer = &self.means.buffer;
+        // In front of a full disk there may be room to wait in memory. But what waits there is stored too late to be answered
+        // for, and its sender, who has to come again, would fill the memory with it.
+        let batch = match buffer.is_full(&batch) {
+            true => batch,
+            false => match buffer.try_append(batch) {
+                Ok(receipt) => return Ok(receipt),
+                Err(batch) => batch,
+            },
+        };
+        let _waiting = self.means.waiting.wait(left);
+        let patience = self.patience();
+        let appended = async {
+            buffer.room(&batch).await;
+            buffer.append(batch).await
+        };
+        let receipt = patiently(patience, &mut self.stop, appended).await?.ok_or(Trouble::NoRoom)?;
+        receipt.map_err(|Closed| Trouble::NotStored)
     }
 
     /// Ends the request's bytes. Only a clean end makes a line of what stands behind the last newline.

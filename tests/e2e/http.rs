@@ -74,6 +74,26 @@ fn bodies_are_lines_objects_or_arrays() {
 }
 
 #[test]
+fn behind_json_that_was_cut_short_lines_are_what_they_are() {
+    let relay = Relay::to_stdout().and_http("on_reject = \"drop\"").start();
+    for (behind, accepted) in [
+        (alb(1), 1),
+        ("plain text\n".to_owned(), 1),
+        ("{\"n\":1}\n{\"n\":2}\n".to_owned(), 2),
+        ("[{\"n\":3},{\"n\":4}]\n".to_owned(), 2),
+        ("[{\"n\":5},{\"n\":6}]\nplain text\n{\"n\":7}\n".to_owned() + &alb(2), 5),
+    ] {
+        for short in ["{\"broken\":\n", "{\"cut short\":\"abc\n"] {
+            post(relay.web(), &[], short.to_owned() + &behind).took(accepted, 1);
+            let lines = [("Content-Type", "text/plain")];
+            post(relay.web(), &lines, short.to_owned() + &behind).took(accepted, 1);
+        }
+    }
+    assert_eq!(relay.writes(4 * 11).len(), 4 * 11);
+    relay.stop().cleanly();
+}
+
+#[test]
 fn bodies_may_be_packed() {
     let relay = web(Relay::to_stdout()).start();
     let text = albs(0..500);
@@ -203,6 +223,12 @@ fn without_an_object_equal_lines_of_a_request_are_told_apart_and_a_repeat_is_not
     assert_eq!(first.iter().collect::<BTreeSet<_>>().len(), 4);
     assert_eq!(ids_of(&relay, &[], gzip(text.as_bytes()), 4), first);
     assert_eq!(ids_of(&relay, &[], "a\n", 1), first[..1], "the first of each content is that of any request");
+    // However many different ones there are.
+    let many: String = (0..20_000).chain(19_990..20_000).map(|number| format!("line {number}\n")).collect();
+    let all = ids_of(&relay, &[], &many, 20_010);
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), 20_010);
+    assert_eq!(ids_of(&relay, &[], gzip(many.as_bytes()), 20_010), all);
+    assert_eq!(ids_of(&relay, &[], "line 19999\n", 1), all[19_999..20_000]);
     drop(relay);
     let relay = Relay::to_stdout().and_http("identity = \"arrival\"").start();
     let all = [ids_of(&relay, &[], "a\na\n", 2), ids_of(&relay, &[], "a\na\n", 2)].concat();

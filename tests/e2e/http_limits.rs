@@ -83,6 +83,19 @@ fn bombs_cost_little_memory_and_damaged_bodies_are_refused() {
 }
 
 #[test]
+fn what_is_remembered_of_a_request_is_bounded_however_many_lines_it_has() {
+    let settings = "format = \"alb\"\non_reject = \"drop\"\nidentity = \"content\"";
+    let relay = Relay::to_stdout().memory("16MiB").and_http(settings).start();
+    let lines: String = (0..300_000).map(|number| format!("{number}\n")).collect();
+    let packed = gzip(lines.as_bytes());
+    for _ in 0..2 {
+        post(relay.web(), &[], &packed).took(0, 300_000);
+    }
+    relay.until(|metrics| metrics.sum("memory_bytes") == 0);
+    relay.stop().cleanly();
+}
+
+#[test]
 fn a_head_that_does_not_come_in_time_is_answered_and_closed_and_an_idle_connection_is_closed() {
     let relay = Relay::to_stdout().and_http("idle_timeout = \"3s\"").start();
     let begun = Instant::now();
@@ -142,6 +155,28 @@ fn a_thousand_slow_senders_disturb_nobody_and_are_turned_out() {
     relay.until(|metrics| metrics.sum("source_connections_open") == 0);
 }
 
+#[test]
+fn many_slow_packed_bodies_leave_memory_for_others() {
+    let relay = Relay::to_stdout().memory("32MiB").and_http("").start();
+    let packed = zstd::encode_all(&b"a line of text"[..], 3).expect("memory takes everything");
+    let slow: Vec<_> = (0..60)
+        .map(|_| {
+            let mut http = Http::connect(relay.web());
+            http.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Encoding: zstd\r\nContent-Length: 100\r\n\r\n");
+            http.send(&packed[..6]);
+            http
+        })
+        .collect();
+    relay.until(|metrics| metrics.sum("http_requests_in_flight") == 60);
+    let begun = Instant::now();
+    post(relay.web(), &[], "plain").took(1, 0);
+    post(relay.web(), &[], &packed).took(1, 0);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    drop(slow);
+    relay.until(|metrics| metrics.sum("memory_bytes") == 0);
+    relay.stop().cleanly();
+}
+
 /// Whether the books balance: what was received is buffered, delivered or dropped for a reason.
 fn balance(metrics: &Metrics) {
     let received = metrics.sum("source_events_total");
@@ -178,6 +213,38 @@ fn a_full_buffer_is_answered_soon_with_when_to_come_again() {
     logstash.appear();
     let metrics = relay.until(|metrics| metrics.buffered("logstash") == 0);
     balance(&metrics);
+    post(relay.web(), &[], alb(1)).took(1, 0);
+    relay.stop().cleanly();
+}
+
+#[test]
+fn a_full_disk_buffer_is_answered_soon_and_nothing_more_is_queued() {
+    let mut logstash = FakeLogstash::absent();
+    let folder = tempfile::tempdir().expect("a folder");
+    let full = "min_free_bytes = 0\nmax_bytes = \"16MiB\"\n";
+    let relay = Relay::to(logstash.address()).in_directory(folder.path()).buffer_settings(full).and_http("ack_timeout = \"1s\"");
+    let relay = relay.start();
+    let text = albs(0..500);
+    // The requests that find the bound cannot be told in time whether they will be stored.
+    while post(relay.web(), &[], &text).status == 200 {}
+    relay.until(|metrics| metrics.sum_where("buffer_condition", "condition=\"full\"") == 1);
+    let queued = relay.metrics().sum("buffer_queued_events");
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let answers: Vec<_> = thread::scope(|scope| {
+            let senders: Vec<_> = (0..8).map(|_| scope.spawn(|| post(relay.web(), &[], alb(1)))).collect();
+            senders.into_iter().map(|sender| sender.join().expect("it is answered")).collect()
+        });
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+        for answer in answers {
+            assert_eq!(answer.refused(429, "buffer_full")["stored"], 0);
+        }
+    }
+    let metrics = relay.until(|metrics| metrics.sum("http_requests_in_flight") == 0);
+    assert_eq!(metrics.sum("buffer_queued_events"), queued, "a repeat adds nothing");
+    balance(&metrics);
+    logstash.appear();
+    relay.until(|metrics| metrics.buffered("logstash") == 0);
     post(relay.web(), &[], alb(1)).took(1, 0);
     relay.stop().cleanly();
 }

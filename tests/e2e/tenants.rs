@@ -15,6 +15,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::proxy::of_load_balancer;
+use crate::support::http::gzip;
 use crate::support::lines::alb;
 use crate::support::lines::albs;
 use crate::support::lines::json;
@@ -130,6 +131,63 @@ fn where_only_tenants_may_send_everybody_else_is_refused_and_nothing_of_it_is_ke
     assert_eq!(metrics.sum_where("tenant_refused_connections_total", "reason=\"unknown\""), 6);
     assert_eq!((metrics.received(), of_tenant(&metrics, "events_total", "_unknown")), (2, 0));
     assert_eq!(relay.stop().cleanly().documents.len(), 2);
+}
+
+/// What a sender is told that says this from an address that is nobody's, half-closes where it has said everything, and is reset.
+#[track_caller]
+fn told_before_the_reset(relay: &Relay, bytes: &str, half_closes: bool) -> String {
+    let mut sender = Sender::connect_from(relay.lines, "127.0.0.3");
+    let mut told = Vec::new();
+    // It may be reset before everything is written.
+    if sender.try_send(bytes).is_ok() && (!half_closes || sender.try_half_close()) {
+        let ended = sender.reader().read_to_end(&mut told).map_err(|error| error.kind());
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{}", told.escape_ascii());
+    }
+    String::from_utf8(told).expect("text")
+}
+
+#[test]
+fn a_sender_that_is_refused_is_never_told_that_its_lines_are_stored() {
+    let tokens = tokens();
+    let path = tokens.path().display();
+    let one =
+        format!("[tenants]\nunknown = \"refuse\"\n[[tenant]]\nname = \"b\"\ntoken_file = \"{path}/b\"\nmax_connections = 1\n");
+    for confirm in ["close", "line"] {
+        let relay = Relay::to_stdout().source(&format!("confirm = \"{confirm}\"")).tables(&one).start();
+        let mut holds_the_place = relay.sender();
+        holds_the_place.send(preamble(TOKEN_OF_B) + "one\n");
+        relay.writes(1);
+        let lines = "two\n".repeat(100);
+        for refused in [
+            preamble("nobody-s-token-at-all") + &lines,
+            preamble(TOKEN_OF_B) + &lines,
+            lines.clone(),
+            "\n\n".to_owned() + &lines,
+            "a last line without its newline".to_owned(),
+        ] {
+            for half_closes in [true, !refused.ends_with('\n')] {
+                assert_eq!(told_before_the_reset(&relay, &refused, half_closes), "", "{confirm}: {refused:?}");
+            }
+        }
+        let metrics = relay.until(|metrics| metrics.sum("source_connections_open") == 1);
+        assert_eq!(metrics.sum_where("source_connections_ended_total", "reason=\"refused\""), 10, "{metrics}");
+        assert_eq!(relay.documents().len(), 1, "nothing of a refused sender is kept");
+    }
+}
+
+#[test]
+fn a_token_that_is_said_too_late_is_shown_by_no_document() {
+    let tokens = tokens();
+    let relay = with_two(Relay::to_stdout().and_http(""), &tokens, "allow").start();
+    let late = preamble(TOKEN_OF_B);
+    send_from(&relay, "127.0.0.3", &format!("{late}{late}"));
+    assert_eq!(post(relay.web(), "127.0.0.3", "", &late).0, 200);
+    assert_eq!(post(relay.web(), "127.0.0.3", "Content-Type: text/plain\r\n", &late).0, 200);
+    for document in relay.writes(3) {
+        assert_eq!(document["@elbow"]["token"], "***", "{document}");
+        assert_eq!(document["@elbow"]["fields"]["room"], "7", "{document}");
+    }
+    relay.stop().cleanly();
 }
 
 #[test]
@@ -294,10 +352,11 @@ fn changed_tokens_take_effect_and_broken_ones_change_nothing() {
 
 /// Posts a body with these lines of a head from this address; gives the status and the whole answer.
 #[track_caller]
-fn post(address: SocketAddr, from: &str, head: &str, body: &str) -> (u16, String) {
+fn post(address: SocketAddr, from: &str, head: &str, body: impl AsRef<[u8]>) -> (u16, String) {
     let mut sender = Sender::connect_from(address, from);
-    let length = body.len();
-    sender.send(format!("POST / HTTP/1.1\r\nHost: elbow\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"));
+    let (body, length) = (body.as_ref(), body.as_ref().len());
+    let head = format!("POST / HTTP/1.1\r\nHost: elbow\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n");
+    sender.send([head.as_bytes(), body].concat());
     let mut answer = String::new();
     sender.reader().read_to_string(&mut answer).expect("an answer");
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -356,6 +415,25 @@ fn a_request_over_its_tenant_s_rate_is_told_when_to_come_again() {
     let metrics = relay.until(|metrics| metrics.delivered("out") == 42);
     assert_eq!(of_tenant(&metrics, "turned_away_requests_total", "a"), 1);
     relay.stop().cleanly();
+}
+
+#[test]
+fn a_small_request_that_unpacks_to_very_much_is_held_to_its_tenant_s_limits() {
+    let dead = FakeLogstash::absent();
+    let packed = gzip("a line of text\n".repeat(200_000).as_bytes());
+    assert!(packed.len() < 16 << 10, "it comes in one read: {} bytes", packed.len());
+    for (limit, cause, most) in
+        [("bytes_per_second = \"4KiB\"", "over_rate", 256 << 10), ("buffer_percent = 10", "over_share", 3 << 20)]
+    {
+        let limited = format!("[[tenant]]\nname = \"a\"\nnetworks = [\"127.0.0.2\"]\n{limit}\n");
+        let relay = Relay::to(dead.address()).memory("64MiB").buffer("24MiB").and_http("").tables(&limited).start();
+        let (status, answer) = post(relay.web(), "127.0.0.2", "Content-Encoding: gzip\r\n", &packed);
+        assert!(status == 429 && answer.contains(cause), "{answer}");
+        let metrics = relay.metrics();
+        let taken = of_tenant(&metrics, "received_bytes_total", "a").max(of_tenant(&metrics, "events_total", "a") * 15);
+        assert!(taken > 0 && taken < most, "{taken} bytes: {metrics}");
+        assert_eq!(post(relay.web(), "127.0.0.3", "", "another one's").0, 200);
+    }
 }
 
 #[test]

@@ -27,6 +27,21 @@ impl Store {
         Fill { first: Seq(first), bytes: held_bytes + state.queue_bytes, bytes_max: self.bytes_max }
     }
 
+    /// Lets sinks read nothing more: what they have read is all there is for them.
+    pub(in crate::buffer) fn settle(&self) {
+        let mut state = self.lock();
+        state.settled = true;
+        self.wake(&mut state);
+        drop(state);
+        self.settling.send_replace(true);
+    }
+
+    /// Waits until sinks shall read nothing more. Abandoning the wait loses nothing.
+    pub(in crate::buffer) async fn until_settled(&self) {
+        // An error would say that the store is gone, which whoever asks it holds.
+        drop(self.settling.subscribe().wait_for(|settled| *settled).await);
+    }
+
     /// Adds entries from the window to `out`, from `next` on, with the places behind them; nothing where they are only on
     /// disk.
     pub(in crate::buffer) fn read(

@@ -120,6 +120,7 @@ impl Store {
         self.wake(&mut state);
         drop(state);
         drop(freed);
+        self.full.send_if_modified(std::mem::take);
         self.room.add_permits(room);
         for answer in answers {
             // Whoever does not wait any more has closed its connection.
@@ -130,6 +131,18 @@ impl Store {
     /// Notes that there is no room. The group stays where it is.
     pub(in crate::buffer) fn full(&self, full: Full) {
         self.lock().condition = Condition::Full(full);
+        self.full.send_replace(true);
+    }
+
+    /// Whether there was no room when that was last tried. Entries are queued all the same, as long as memory lasts.
+    pub(in crate::buffer) fn is_full(&self) -> bool {
+        *self.full.borrow()
+    }
+
+    /// Waits until a group has been committed again, or nothing more is taken. Abandoning the wait loses nothing.
+    pub(in crate::buffer) async fn until_room(&self) {
+        // An error would say that the store is gone, which whoever asks it holds.
+        drop(self.full.subscribe().wait_for(|full| !full).await);
     }
 
     /// Waits a moment for sinks to make progress; says whether everything shall end instead.
@@ -196,6 +209,7 @@ impl Store {
         let receipts = std::mem::take(&mut state.receipts);
         self.wake(&mut state);
         drop(state);
+        self.full.send_replace(false);
         self.room.close();
         drop(receipts);
     }

@@ -95,7 +95,9 @@ fn what_is_no_json_is_lines() {
 fn behind_a_broken_line_values_are_found_again() {
     check("{\"a\n{}\n{\"b\":1", &[(Broken, 0, 0, "{\\\"a"), (Value, 1, 0, "{}"), (Broken, 2, 0, "{\\\"b\\\":1")]);
     // The second line shows that the first had no end.
-    check("{\"a\":1\n{}\n{}", &[(Broken, 0, 0, "{\\\"a\\\":1"), (Broken, 1, 0, "{}"), (Value, 2, 0, "{}")]);
+    check("{\"a\":1\n{}\n{}", &[(Broken, 0, 0, "{\\\"a\\\":1"), (Line, 1, 0, "{}"), (Value, 2, 0, "{}")]);
+    check("{\"a\":\nb\n{}", &[(Broken, 0, 0, "{\\\"a\\\":"), (Line, 1, 0, "b"), (Value, 2, 0, "{}")]);
+    check("[\n{},\n{\"a\":\nb\n]", &[(Element, 0, 0, "{}"), (Broken, 0, 1, "{\\\"a\\\":"), (Broken, 0, 2, "b")]);
     check("[{},{]},{}]\n{}", &[(Element, 0, 0, "{}"), (Broken, 0, 1, "{]},{}]"), (Value, 1, 0, "{}")]);
     check(
         "[\n{},\n{oh},\n{}\n]\n{}",

@@ -164,3 +164,23 @@ fn the_id_of_a_line_is_that_of_its_bytes_before_they_are_repaired() {
     assert!(ids[0] == ids[2] && ids[0] != ids[1], "{ids:?}");
     assert_eq!(parser.tally.invalid_utf8, 3);
 }
+
+#[test]
+fn a_line_of_a_request_has_the_id_its_content_has_anywhere() {
+    let plan = ParsePlan { identity: Identity::Content, ..auto(Schema::Aws) };
+    let look = Arc::new(look(&plan, IdKey::PUBLISHED, &Lookups::load(&[]).expect("nothing to load")).expect("a look"));
+    let ids = |is_request: bool| -> Vec<Value> {
+        let mut parser = LineParser::new(&plan, look.clone(), Ids::new(IdKey::PUBLISHED, [7; 12], SourceId(0), 1));
+        if is_request {
+            parser.begin_request(None);
+        }
+        let mut out = BatchBuilder::default();
+        for line in ["text", CLASSIC, "{\"a\":1}", "{broken", "http no line of a load balancer"] {
+            parser.line(line.as_bytes(), 0, line.len(), Whole::Yes, Received::at(1), &mut out);
+        }
+        let documents = String::from_utf8(out.documents().to_vec()).expect("UTF-8");
+        let documents = documents.lines().map(|document| serde_json::from_str::<Value>(document).expect("JSON"));
+        documents.map(|document| document.get("event.id").unwrap_or(&document["event"]["id"]).clone()).collect()
+    };
+    assert_eq!(ids(true), ids(false));
+}

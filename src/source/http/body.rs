@@ -73,13 +73,17 @@ impl Body {
         self.last_at
     }
 
-    /// Bytes of memory that it needs from here on, once it is known how it is packed.
+    /// Whether enough has come to tell how it is packed.
     ///
     /// # Errors
     /// When nothing can be made to unpack it.
-    pub fn held_bytes(&mut self) -> Result<Option<u64>, Refusal> {
-        let is_decided = self.unpacker.decide().map_err(|error| not_unpacked(&error))?;
-        Ok(is_decided.then(|| self.unpacker.held_bytes()))
+    pub fn is_decided(&mut self) -> Result<bool, Refusal> {
+        self.unpacker.decide().map_err(|error| not_unpacked(&error))
+    }
+
+    /// So many bytes of memory are set aside for unpacking it.
+    pub fn set_aside(&mut self, bytes: u64) {
+        self.unpacker.set_aside(bytes);
     }
 
     /// Waits for more bytes to unpack; to be called when there are no more plain ones.

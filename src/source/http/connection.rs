@@ -133,14 +133,17 @@ enum Event {
 impl Limits<'_> {
     /// When the connection has taken too long, from what is known now.
     fn due(&self) -> Instant {
-        let state = self.life.lock();
+        let mut state = self.life.lock();
         let busy = !self.requests.is_empty();
-        let due = match state.waits {
+        let answered = (!busy).then(|| state.answered.unwrap_or_else(Instant::now));
+        state.answered = answered;
+        let due = match (state.waits, answered) {
             // What was wrong is being answered.
             _ if state.fault.is_some() => state.since + 2 * HEAD_TIMEOUT,
-            Waits::Head => state.since + HEAD_TIMEOUT,
-            Waits::Idle | Waits::Message if busy => Instant::now() + NEVER,
-            Waits::Idle | Waits::Message => state.since + self.idle,
+            // A sender may begin its next request early, and is not cut off from the answer to this one.
+            (_, None) => Instant::now() + NEVER,
+            (Waits::Head, Some(answered)) => state.since.max(answered) + HEAD_TIMEOUT,
+            (Waits::Idle | Waits::Message, Some(_)) => state.since + self.idle,
         };
         state.blocked.map_or(due, |since| due.min(since + WRITE_TIMEOUT))
     }
@@ -186,5 +189,34 @@ impl Limits<'_> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_head_behind_a_request_has_its_time_from_the_answer_on() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
+        let guarded = Guarded::new(Stream::Plain(stream));
+        let requests = TaskTracker::new();
+        let (begun, idle) = (Instant::now(), Duration::from_secs(600));
+        let limits = Limits { life: guarded.life(), idle, requests: &requests };
+        limits.life.lock().waits = Waits::Head;
+        assert_eq!(limits.due(), limits.life.lock().since + HEAD_TIMEOUT);
+        let request = requests.token();
+        assert!(limits.due() > begun + 10 * HEAD_TIMEOUT, "the request before it is not answered");
+        let answered = Instant::now();
+        drop(request);
+        let due = limits.due();
+        assert!(due >= answered + HEAD_TIMEOUT, "it has all its time");
+        assert_eq!(limits.due(), due, "and no more");
     }
 }

@@ -66,6 +66,8 @@ pub(super) struct State {
     pub(super) waits: Waits,
     /// Since when, or when the last bytes came.
     pub(super) since: Instant,
+    /// Since when all requests are answered; nothing while one is not.
+    pub(super) answered: Option<Instant>,
     /// Since when the sender takes nothing.
     pub(super) blocked: Option<Instant>,
     /// What is wrong with a request that nobody has seen.
@@ -119,7 +121,8 @@ pub(super) struct Guarded {
 
 impl Guarded {
     pub(super) fn new(stream: Stream) -> Self {
-        let state = State { waits: Waits::Idle, since: Instant::now(), blocked: None, fault: None };
+        let now = Instant::now();
+        let state = State { waits: Waits::Idle, since: now, answered: Some(now), blocked: None, fault: None };
         let life = Life { state: Arc::new(Mutex::new(state)) };
         Self { stream, speaks: Speaks::Undecided(Vec::new()), seen: Vec::new(), at: 0, ended: false, life, ending: Ending::No }
     }

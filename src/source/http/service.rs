@@ -214,20 +214,18 @@ where
     async fn take<G: Feed>(&self, body: &mut Body, intake: &mut RequestIntake<'_, M, G>) -> Result<(), Refusal> {
         // Where there is no memory for what is read ahead, nothing is read.
         intake.keep_beside(READ_AHEAD).await.map_err(|trouble| self.trouble(trouble))?;
-        let unpacking = loop {
-            if let Some(bytes) = body.held_bytes()? {
-                break bytes;
-            }
+        while !body.is_decided()? {
             self.more(body).await?;
-        };
-        if unpacking > 0 {
-            intake.keep_beside(READ_AHEAD + unpacking).await.map_err(|trouble| self.trouble(trouble))?;
         }
+        let mut has_fed = false;
         loop {
             let admitted = intake.admit().await.map_err(|trouble| self.trouble(trouble))?;
-            let room = admitted.bytes;
+            // A tenant that is over a limit waits only if more comes, and one byte tells whether it does.
+            let is_ready = !has_fed || intake.is_ready();
+            let room = if is_ready { admitted.bytes } else { 1 };
             let fed = PLAIN.with_borrow_mut(|plain| match body.step(&mut plain[..room]) {
                 Ok(Step::Bytes(bytes)) => Ok(intake.feed(bytes, admitted).map(|()| Fed::Some)),
+                Ok(Step::Wants(bytes)) => Ok(Ok(Fed::Wants(bytes))),
                 Ok(Step::Starved) => Ok(Ok(Fed::Starved)),
                 Ok(Step::End) => Ok(Ok(Fed::End)),
                 Err(refusal) => Err(refusal),
@@ -235,7 +233,16 @@ where
             // What is complete goes on, whatever came behind it.
             let appended = intake.append().await;
             match fed.and_then(|fed| fed.and_then(|fed| appended.map(|()| fed)).map_err(|trouble| self.trouble(trouble))) {
-                Ok(Fed::Some) => {}
+                Ok(Fed::Some) => {
+                    has_fed = true;
+                    if !is_ready && let Err(trouble) = intake.ready().await {
+                        return self.broken_off(intake, self.trouble(trouble)).await;
+                    }
+                }
+                Ok(Fed::Wants(bytes)) => match intake.keep_beside(READ_AHEAD + bytes).await {
+                    Ok(()) => body.set_aside(bytes),
+                    Err(trouble) => return self.broken_off(intake, self.trouble(trouble)).await,
+                },
                 Ok(Fed::Starved) => {
                     if let Err(refusal) = self.more(body).await {
                         return self.broken_off(intake, refusal).await;
@@ -277,6 +284,8 @@ where
 /// What a step has given.
 enum Fed {
     Some,
+    /// Nothing before so much memory is set aside for unpacking.
+    Wants(u64),
     Starved,
     End,
 }

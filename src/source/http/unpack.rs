@@ -3,6 +3,8 @@
 //! A machine that is given packed bytes and gives plain ones into a buffer of the caller, so that a small body that unpacks to
 //! very much costs as little memory as any other. It reads nothing, and the caller holds limits on sizes.
 
+mod frames;
+
 use std::io;
 use std::io::BufRead;
 use std::io::Read;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use flate2::bufread::DeflateDecoder;
 use flate2::bufread::MultiGzDecoder;
 use flate2::bufread::ZlibDecoder;
+use frames::Frames;
 
 /// How a body is packed, as its sender says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,20 +47,13 @@ impl Coding {
     }
 }
 
-/// Largest window of a Zstandard frame, as the power of two of its bytes: the 8 MiB that RFC 8878 asks decoders to support.
-const ZSTD_WINDOW_LOG_MAX: u32 = 23;
-
-/// Memory that unpacking takes, in bytes: windows of 32 KiB and tables, and for Zstandard its largest window. A later frame may
-/// have a larger one than the first, so that nothing less is safe.
+/// Memory that inflating takes, in bytes: a window of 32 KiB and tables.
 const INFLATE_BYTES: u64 = 64 << 10;
-const ZSTD_BYTES: u64 = (1 << ZSTD_WINDOW_LOG_MAX) + (256 << 10);
 
 /// Bytes that tell how an unnamed body is packed, and deflate from zlib.
 const TELLING_BYTES: usize = 4;
 
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
-
-const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// Packed bytes that came, as a reader that says when it has to wait for more.
 #[derive(Debug, Default)]
@@ -92,6 +88,8 @@ impl BufRead for Packed {
 /// What unpacks one body.
 pub struct Unpacker {
     state: State,
+    /// Bytes of memory that are set aside for it.
+    set_aside: u64,
 }
 
 enum State {
@@ -101,7 +99,7 @@ enum State {
     Gzip(MultiGzDecoder<Packed>),
     Zlib(ZlibDecoder<Packed>),
     Deflate(DeflateDecoder<Packed>),
-    Zstd(zstd::Decoder<'static, Packed>),
+    Zstd(Frames),
 }
 
 /// What one step gave.
@@ -109,6 +107,8 @@ enum State {
 pub enum Step<'b> {
     /// Plain bytes, at least one.
     Bytes(&'b [u8]),
+    /// Nothing before so many bytes of memory are [set aside](Unpacker::set_aside) in all.
+    Wants(u64),
     /// Nothing before more packed bytes come.
     Starved,
     /// All there is.
@@ -118,16 +118,22 @@ pub enum Step<'b> {
 impl Unpacker {
     /// For a body that is packed so.
     pub fn new(coding: Coding) -> Self {
-        Self { state: State::Undecided(coding, Packed::default()) }
+        Self { state: State::Undecided(coding, Packed::default()), set_aside: 0 }
     }
 
-    /// Bytes of memory it takes; nothing before it is known how the body is packed.
-    pub fn held_bytes(&self) -> u64 {
+    /// Bytes of memory that it needs to go on from here; nothing where too little has come to tell.
+    fn wanted_bytes(&self) -> Option<u64> {
         match &self.state {
-            State::Undecided(..) | State::Plain(_) => 0,
-            State::Gzip(_) | State::Zlib(_) | State::Deflate(_) => INFLATE_BYTES,
-            State::Zstd(_) => ZSTD_BYTES,
+            State::Undecided(..) => None,
+            State::Plain(_) => Some(0),
+            State::Gzip(_) | State::Zlib(_) | State::Deflate(_) => Some(INFLATE_BYTES),
+            State::Zstd(frames) => frames.wanted_bytes(),
         }
+    }
+
+    /// So many bytes of memory are set aside for it.
+    pub fn set_aside(&mut self, bytes: u64) {
+        self.set_aside = bytes;
     }
 
     /// Decides how the body is unpacked, once enough of it is there; says whether it was.
@@ -145,12 +151,12 @@ impl Unpacker {
             _ if packed.bytes.is_empty() => State::Plain(packed),
             Coding::Identity => State::Plain(packed),
             Coding::Gzip => State::Gzip(MultiGzDecoder::new(packed)),
-            Coding::Zstd => zstd_decoder(packed)?,
+            Coding::Zstd => State::Zstd(Frames::new(packed)?),
             Coding::Deflate if is_zlib(&packed.bytes) => State::Zlib(ZlibDecoder::new(packed)),
             Coding::Deflate => State::Deflate(DeflateDecoder::new(packed)),
             // No text begins like these.
             Coding::Unnamed if packed.bytes.starts_with(GZIP_MAGIC) => State::Gzip(MultiGzDecoder::new(packed)),
-            Coding::Unnamed if packed.bytes.starts_with(ZSTD_MAGIC) => zstd_decoder(packed)?,
+            Coding::Unnamed if packed.bytes.starts_with(frames::MAGIC) => State::Zstd(Frames::new(packed)?),
             Coding::Unnamed => State::Plain(packed),
         };
         Ok(true)
@@ -172,21 +178,25 @@ impl Unpacker {
     /// # Errors
     /// When the bytes are not packed as was said, or stop in the middle.
     pub fn step<'b>(&'b mut self, buffer: &'b mut [u8]) -> io::Result<Step<'b>> {
-        if !self.decide()? {
-            return Ok(Step::Starved);
-        }
-        let read = match &mut self.state {
-            State::Undecided(..) => return Ok(Step::Starved),
-            State::Plain(packed) => {
-                let count = packed.bytes.len().min(buffer.len());
-                buffer[..count].copy_from_slice(&packed.bytes[..count]);
-                packed.bytes.advance(count);
-                if count == 0 && !packed.ended { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(count) }
+        self.decide()?;
+        let read = loop {
+            match self.wanted_bytes() {
+                None => return Ok(Step::Starved),
+                Some(bytes) if bytes > self.set_aside => return Ok(Step::Wants(bytes)),
+                Some(_) => {}
             }
-            State::Gzip(decoder) => decoder.read(buffer),
-            State::Zlib(decoder) => decoder.read(buffer),
-            State::Deflate(decoder) => decoder.read(buffer),
-            State::Zstd(decoder) => decoder.read(buffer),
+            let read = match &mut self.state {
+                State::Undecided(..) => return Ok(Step::Starved),
+                State::Plain(packed) => packed.read(buffer).map(Some),
+                State::Gzip(decoder) => decoder.read(buffer).map(Some),
+                State::Zlib(decoder) => decoder.read(buffer).map(Some),
+                State::Deflate(decoder) => decoder.read(buffer).map(Some),
+                State::Zstd(frames) => frames.read(buffer),
+            };
+            // The next frame may need more memory than the one that has ended.
+            if let Some(read) = read.transpose() {
+                break read;
+            }
         };
         match read {
             Ok(0) if self.packed().bytes.is_empty() && self.packed().ended => Ok(Step::End),
@@ -205,15 +215,9 @@ impl Unpacker {
             State::Gzip(decoder) => decoder.get_mut(),
             State::Zlib(decoder) => decoder.get_mut(),
             State::Deflate(decoder) => decoder.get_mut(),
-            State::Zstd(decoder) => decoder.get_mut(),
+            State::Zstd(frames) => &mut frames.packed,
         }
     }
-}
-
-fn zstd_decoder(packed: Packed) -> io::Result<State> {
-    let mut decoder = zstd::Decoder::with_buffer(packed)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-    Ok(State::Zstd(decoder))
 }
 
 /// Whether these are the first bytes of a zlib stream, as RFC 1950 has them.
@@ -240,6 +244,7 @@ mod tests {
                     assert!(!bytes.is_empty() && bytes.len() <= step);
                     plain.extend_from_slice(bytes);
                 }
+                Step::Wants(bytes) => unpacker.set_aside(bytes),
                 Step::End => {
                     assert!(ended, "it ends when its bytes do");
                     return Ok(plain);
@@ -300,12 +305,56 @@ mod tests {
     }
 
     #[test]
-    fn a_window_larger_than_is_set_aside_is_refused() {
+    fn a_window_larger_than_is_supported_is_refused() {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory takes everything");
-        encoder.window_log(ZSTD_WINDOW_LOG_MAX + 1).expect("a window");
+        encoder.window_log(frames::WINDOW_LOG_MAX + 1).expect("a window");
         encoder.write_all(&vec![b'x'; 32 << 20]).expect("memory takes everything");
         let body = encoder.finish().expect("memory takes everything");
         unpack(Coding::Zstd, &body, 1 << 20, 1 << 16).expect_err("it is too large");
+    }
+
+    /// The most that is set aside for this body, which comes in one piece.
+    fn set_aside(coding: Coding, body: &[u8]) -> u64 {
+        let (mut unpacker, mut buffer, mut most) = (Unpacker::new(coding), vec![0; 1 << 16], 0);
+        unpacker.push(Bytes::copy_from_slice(body));
+        loop {
+            match unpacker.step(&mut buffer).expect("it is sound") {
+                Step::Bytes(_) => {}
+                Step::Wants(bytes) => {
+                    assert!(bytes > most, "{bytes} bytes after {most}");
+                    most = bytes;
+                    unpacker.set_aside(bytes);
+                }
+                Step::Starved | Step::End => return most,
+            }
+        }
+    }
+
+    #[test]
+    fn as_much_is_set_aside_as_a_frame_says_it_needs() {
+        let windowed = |log: u32| {
+            let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory takes everything");
+            encoder.window_log(log).expect("a window");
+            encoder.write_all(b"x").expect("memory takes everything");
+            encoder.finish().expect("memory takes everything")
+        };
+        assert_eq!(set_aside(Coding::Zstd, &windowed(23)[..5]), 0, "nothing is known yet");
+        assert!(set_aside(Coding::Zstd, &windowed(23)[..6]) >= 8 << 20, "this is");
+        assert!(set_aside(Coding::Zstd, &zstd::bulk::compress(b"x", 3).expect("memory takes everything")) < 256 << 10);
+        let (small, large) = (windowed(10), windowed(20));
+        assert!(set_aside(Coding::Zstd, &small) < 256 << 10);
+        assert!(((1 << 20)..(2 << 20)).contains(&set_aside(Coding::Zstd, &[&small[..], &large, &small].concat())));
+        assert_eq!(set_aside(Coding::Gzip, &gzip(b"x")), INFLATE_BYTES);
+        assert_eq!(set_aside(Coding::Identity, b"xxxx"), 0);
+    }
+
+    #[test]
+    fn very_many_empty_frames_and_frames_to_be_skipped_are_nothing() {
+        let skipped = b"\x50\x2a\x4d\x18\x04\0\0\0skip";
+        let body = [&zstd(b"").repeat(10_000)[..], skipped, &zstd(b"x"), skipped].concat();
+        for chunk in [1, 7, 1 << 16] {
+            assert_eq!(unpack(Coding::Zstd, &body, chunk, 100).expect("it is whole"), b"x");
+        }
     }
 
     #[test]

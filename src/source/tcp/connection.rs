@@ -226,12 +226,12 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
             let fits = self.allowance.hold(self.feed.held_bytes(), 0, permit);
             self.append().await;
             let (clean, end) = match read {
+                Read::Refused => (false, ConnectionEnd::Refused),
                 _ if self.confirming.has_failed() => (false, ConnectionEnd::NotStored),
                 _ if !fits => (false, ConnectionEnd::Memory),
                 Read::Full => continue,
                 Read::Bytes | Read::Nothing => return None,
                 Read::TooLong => (false, ConnectionEnd::LineTooLong),
-                Read::Refused => (false, ConnectionEnd::Refused),
                 Read::End if self.confirming.is_broken() => (false, ConnectionEnd::Reset),
                 Read::End => (true, ConnectionEnd::Closed),
                 Read::Broken => (false, ConnectionEnd::Reset),
@@ -287,7 +287,7 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 _ => {}
             }
             let passed = self.feed.feed(read, permit, &mut self.batches);
-            self.lines += passed.lines;
+            self.count(&passed);
             self.allowance.took(read.len(), &passed);
             match passed {
                 Passed { refused: true, .. } => Read::Refused,
@@ -297,6 +297,15 @@ impl<'a, M, F: Feed> Connection<'a, M, F> {
                 _ => Read::Bytes,
             }
         })
+    }
+
+    /// Counts lines that have passed. Nothing is kept of those of a sender that may not send, so that none may be confirmed.
+    fn count(&mut self, passed: &Passed) {
+        if passed.refused {
+            self.confirming.fail();
+        } else {
+            self.lines += passed.lines;
+        }
     }
 
     /// Appends what is finished, waiting for room in the buffer; meanwhile the socket is not read.

@@ -18,7 +18,7 @@ impl<M, F: Feed> Connection<'_, M, F> {
     pub(super) async fn finish(&mut self, clean: bool, end: ConnectionEnd, stop: &StopWatch) -> ConnectionEnd {
         let mut permit = self.allowance.let_go();
         let passed = self.feed.finish(clean, &mut permit, &mut self.batches);
-        self.lines += passed.lines;
+        self.count(&passed);
         self.allowance.took(0, &passed);
         let (clean, end) = if passed.refused { (false, ConnectionEnd::Refused) } else { (clean, end) };
         self.append().await;
