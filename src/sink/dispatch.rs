@@ -9,7 +9,6 @@ mod hold;
 mod land;
 mod settle;
 
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,12 +29,12 @@ use crate::sink::dead_letters::DeadLetters;
 use crate::sink::dispatch::again::Again;
 use crate::sink::dispatch::courier::Flight;
 use crate::sink::dispatch::hold::Hold;
+use crate::sink::filling::Filling;
 use crate::sink::ledger::Ledger;
 use crate::sink::pace::Pace;
 use crate::sink::pace::PacePlan;
 use crate::sink::parcel::Bounds;
 use crate::sink::parcel::Parcel;
-use crate::sink::parcel::Run;
 use crate::sink::supply::Supply;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
@@ -63,9 +62,7 @@ pub(super) async fn run<C: Courier>(
         pace: Pace::new(plan),
         held_bytes_max: plan.held_bytes,
         ledger: Ledger::default(),
-        read: VecDeque::new(),
-        next: Parcel::default(),
-        since: None,
+        filling: Filling::new(LINGER),
         again: Again::default(),
         flights: JoinSet::new(),
         flying_bytes: 0,
@@ -96,12 +93,7 @@ struct Dispatch<'a, C> {
     pace: Pace,
     held_bytes_max: usize,
     ledger: Ledger,
-    /// Read and not in a parcel yet.
-    read: VecDeque<Run>,
-    /// Being filled.
-    next: Parcel,
-    /// When that got its first document.
-    since: Option<Instant>,
+    filling: Filling,
     /// To be sent again, each not before a moment.
     again: Again,
     flights: JoinSet<Flight>,
@@ -166,7 +158,7 @@ impl<C: Courier> Dispatch<'_, C> {
     fn wants_more(&self) -> bool {
         // Without a document at hand it goes on reading while it is held: there may be nothing but what is another sink's.
         let is_held = self.hold.until().is_some() && self.has_documents();
-        !self.closed && self.read.is_empty() && self.held() < self.held_bytes_max && !is_held && !self.is_full()
+        !self.closed && self.held() < self.held_bytes_max && !is_held && !self.filling.is_full(&self.bounds())
     }
 
     /// Bytes kept in memory for what was sent and is not settled.
@@ -176,12 +168,6 @@ impl<C: Courier> Dispatch<'_, C> {
 
     fn bounds(&self) -> Bounds {
         Bounds { bytes: self.pace.bytes(), each: self.courier.each(), events: self.courier.events_max() }
-    }
-
-    /// Whether the next parcel cannot take any more.
-    fn is_full(&self) -> bool {
-        let Bounds { bytes, each, events } = self.bounds();
-        self.next.bytes() + self.next.len() * each >= bytes || self.next.len() >= events || !self.read.is_empty()
     }
 
     /// When something is due that nothing else wakes it for.
@@ -196,8 +182,7 @@ impl<C: Courier> Dispatch<'_, C> {
         if !self.greeted || self.flights.len() >= self.pace.concurrency() {
             return None;
         }
-        let linger = self.since.map(|since| since + LINGER);
-        [self.again.next(), linger].into_iter().flatten().min()
+        [self.again.next(), self.filling.due_at()].into_iter().flatten().min()
     }
 
     fn has_some(&self) -> bool {
@@ -205,7 +190,7 @@ impl<C: Courier> Dispatch<'_, C> {
     }
 
     fn has_documents(&self) -> bool {
-        !self.next.is_empty() || !self.read.is_empty() || !self.again.is_empty()
+        !self.filling.is_empty() || !self.again.is_empty()
     }
 
     /// Reads what there is, about as much as a parcel takes.
@@ -213,26 +198,11 @@ impl<C: Courier> Dispatch<'_, C> {
         let mut entries: Vec<Entry> = Vec::new();
         self.cursor.read(ENTRIES_MAX, self.pace.bytes(), &mut entries);
         for entry in entries {
-            let to = u32::try_from(entry.batch.len()).expect("a batch has fewer documents than bytes");
             self.ledger.add(&entry);
-            self.read.push_back(Run { entry, from: 0, to });
+            self.filling.add(entry);
         }
-        self.pack();
+        self.filling.pack(&self.bounds(), super::now());
         self.ack();
-    }
-
-    /// Fills the next parcel from what was read.
-    fn pack(&mut self) {
-        let bounds = self.bounds();
-        while let Some(run) = self.read.pop_front() {
-            if let Some(rest) = self.next.fill(run, &bounds) {
-                self.read.push_front(rest);
-                break;
-            }
-        }
-        if self.since.is_none() && !self.next.is_empty() {
-            self.since = Some(super::now());
-        }
     }
 
     /// Sends what can be sent now.
@@ -269,19 +239,9 @@ impl<C: Courier> Dispatch<'_, C> {
 
     /// The parcel to be sent now.
     fn due(&mut self, now: Instant) -> Option<Parcel> {
-        let parcel = self.again.due(now, &self.bounds());
-        if parcel.is_some() {
-            return parcel;
-        }
-        let waited = self.since.is_some_and(|since| now.duration_since(since) >= LINGER);
+        let bounds = self.bounds();
         let is_idle = self.flights.is_empty() || self.closed;
-        if self.next.is_empty() || !(self.is_full() || waited || is_idle) {
-            return None;
-        }
-        let parcel = std::mem::take(&mut self.next);
-        self.since = None;
-        self.pack();
-        Some(parcel)
+        self.again.due(now, &bounds).or_else(|| self.filling.take(&bounds, now, is_idle))
     }
 }
 

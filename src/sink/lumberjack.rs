@@ -8,7 +8,6 @@ mod lane;
 mod talk;
 
 use std::collections::BTreeMap;
-use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +26,12 @@ use crate::sink::DialPlan;
 use crate::sink::SinkError;
 use crate::sink::SinkState;
 use crate::sink::connect::Dialer;
+use crate::sink::filling::Filling;
 use crate::sink::ledger::Ledger;
 use crate::sink::lumberjack::lane::Lane;
 use crate::sink::lumberjack::lane::News;
 use crate::sink::parcel::Bounds;
 use crate::sink::parcel::Parcel;
-use crate::sink::parcel::Run;
 use crate::sink::supply::Supply;
 use crate::stop::Phase;
 use crate::stop::StopWatch;
@@ -105,12 +104,8 @@ struct Sender<'a> {
     news: mpsc::Receiver<(usize, News)>,
     /// To be sent again, oldest first.
     again: BTreeMap<(Seq, u32), Parcel>,
-    /// Read and not in a window yet.
-    read: VecDeque<Run>,
     /// The window being filled.
-    next: Parcel,
-    /// When that got its first document.
-    since: Option<Instant>,
+    filling: Filling,
     /// Nothing more is to be read.
     closed: bool,
 }
@@ -153,8 +148,9 @@ impl<'a> Sender<'a> {
             Standing { wake, ..Standing::default() }
         };
         let lanes = plan.hosts.chunks(each).enumerate().map(start).collect();
-        let (ledger, again, read, next) = Default::default();
-        Self { plan, state, supply, ledger, lanes, tasks, news, again, read, next, since: None, closed: false }
+        let (ledger, again) = Default::default();
+        let filling = Filling::new(LINGER);
+        Self { plan, state, supply, ledger, lanes, tasks, news, again, filling, closed: false }
     }
 
     async fn deliver(&mut self) {
@@ -206,26 +202,20 @@ impl<'a> Sender<'a> {
         Bounds { bytes: self.plan.window_bytes, each: Packer::EACH, events: self.plan.window_events }
     }
 
-    /// Whether the next window cannot take any more.
-    fn is_full(&self) -> bool {
-        let Bounds { bytes, each, events } = self.bounds();
-        self.next.bytes() + self.next.len() * each >= bytes || self.next.len() >= events || !self.read.is_empty()
-    }
-
     /// Whether a further document could be sent soon, or should be there to have a connection made for it.
     fn wants_more(&self) -> bool {
         let is_reached = self.lanes.iter().any(|lane| lane.link.is_some() || lane.is_resting);
         // Without a document at hand it goes on reading all the same: there may be nothing but what is another sink's.
-        let has_none = self.next.is_empty() && self.again.is_empty();
+        let has_none = self.filling.is_empty() && self.again.is_empty();
         let has_room = self.ledger.bytes() < self.plan.held_bytes;
-        !self.closed && !self.is_full() && has_room && (is_reached || has_none)
+        !self.closed && !self.filling.is_full(&self.bounds()) && has_room && (is_reached || has_none)
     }
 
     /// When a window is due that nothing else wakes it for.
     fn timer(&self) -> Option<Instant> {
-        let since = self.since.filter(|_| !self.is_over())?;
+        let due = self.filling.due_at().filter(|_| !self.is_over())?;
         let has_room = self.lanes.iter().any(|lane| lane.link.is_some() && lane.under_way < self.plan.pipeline);
-        has_room.then_some(since + LINGER)
+        has_room.then_some(due)
     }
 
     /// Reads what there is, about as much as a window takes.
@@ -233,26 +223,11 @@ impl<'a> Sender<'a> {
         let mut entries: Vec<Entry> = Vec::new();
         self.supply.read(ENTRIES_MAX, self.plan.window_bytes, &mut entries);
         for entry in entries {
-            let to = u32::try_from(entry.batch.len()).expect("a batch has fewer documents than bytes");
             self.ledger.add(&entry);
-            self.read.push_back(Run { entry, from: 0, to });
+            self.filling.add(entry);
         }
-        self.pack();
+        self.filling.pack(&self.bounds(), super::now());
         self.ack();
-    }
-
-    /// Fills the next window from what was read.
-    fn pack(&mut self) {
-        let bounds = self.bounds();
-        while let Some(run) = self.read.pop_front() {
-            if let Some(rest) = self.next.fill(run, &bounds) {
-                self.read.push_front(rest);
-                break;
-            }
-        }
-        if self.since.is_none() && !self.next.is_empty() {
-            self.since = Some(super::now());
-        }
     }
 
     /// Hands windows to the lanes that have room, the least busy first.
@@ -281,7 +256,7 @@ impl<'a> Sender<'a> {
 
     /// Has connections made where there is something to send and nobody to send it.
     fn rouse(&mut self) {
-        if self.again.is_empty() && self.next.is_empty() {
+        if self.again.is_empty() && self.filling.is_empty() {
             return;
         }
         for lane in self.lanes.iter_mut().filter(|lane| lane.is_resting) {
@@ -295,15 +270,8 @@ impl<'a> Sender<'a> {
         if let Some((_, parcel)) = self.again.pop_first() {
             return Some(parcel);
         }
-        let waited = self.since.is_some_and(|since| super::now().duration_since(since) >= LINGER);
         let is_idle = self.under_way() == 0 || self.closed;
-        if self.next.is_empty() || !(self.is_full() || waited || is_idle) {
-            return None;
-        }
-        let parcel = std::mem::take(&mut self.next);
-        self.since = None;
-        self.pack();
-        Some(parcel)
+        self.filling.take(&self.bounds(), super::now(), is_idle)
     }
 
     fn put_back(&mut self, parcel: Parcel) {
@@ -318,7 +286,7 @@ impl<'a> Sender<'a> {
         match news {
             News::Up { link, peer } => {
                 (lane.link, lane.peer, lane.is_stalled) = (Some(link), peer, false);
-                if self.again.is_empty() && self.next.is_empty() {
+                if self.again.is_empty() && self.filling.is_empty() {
                     self.state.delivering(&lane.peer);
                 }
             }

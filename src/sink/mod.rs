@@ -11,6 +11,7 @@ mod elasticsearch;
 mod error;
 mod fallback;
 mod file;
+mod filling;
 mod http;
 mod http_post;
 mod ledger;

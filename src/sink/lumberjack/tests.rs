@@ -18,6 +18,7 @@ use crate::sink::SinkKind;
 use crate::sink::lumberjack::talk::End;
 use crate::sink::lumberjack::talk::Line;
 use crate::sink::lumberjack::talk::Talk;
+use crate::sink::parcel::Run;
 use crate::sink::tests::MOMENT;
 use crate::sink::tests::Relay;
 use crate::sink::tests::entry;
