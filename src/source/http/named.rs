@@ -45,6 +45,8 @@ pub fn preamble(head: &Parts) -> Result<Option<Vec<u8>>, Refusal> {
                 .map(Value::Object)
                 .map_err(|error| bad(by, &format!("is no JSON object ({error})")))?,
             "line" => text.parse::<u64>().map(Value::from).map_err(|_| bad(by, "is no number of a line"))?,
+            "object" if !is_object(&text) => return Err(bad(by, "is neither s3://BUCKET/KEY nor the ARN of an object")),
+            "etag" if !members.contains_key("object") => return Err(bad(by, "is the version of no object: name that, too")),
             _ => Value::String(text),
         };
         members.insert(member.to_owned(), value);
@@ -54,6 +56,13 @@ pub fn preamble(head: &Parts) -> Result<Option<Vec<u8>>, Refusal> {
     }
     let preamble = Value::Object(Map::from_iter([("@elbow".to_owned(), Value::Object(members))]));
     Ok(Some(preamble.to_string().into_bytes()))
+}
+
+/// Whether a text looks like the name of an object in S3. A sender that has it wrong would otherwise get other ids than it thinks.
+fn is_object(text: &str) -> bool {
+    let name = text.strip_prefix("s3://").or_else(|| Some(text.strip_prefix("arn:")?.split_once(":s3:::")?.1));
+    let parts = name.and_then(|name| name.split_once('/'));
+    parts.is_some_and(|(bucket, key)| !bucket.is_empty() && !key.is_empty())
 }
 
 fn bad(name: &str, what: &str) -> Refusal {
@@ -138,6 +147,12 @@ mod tests {
         check("/?object=%4", &[], Err("object is no percent-encoded UTF-8"));
         check("/?object=%ff", &[], Err("object is no percent-encoded UTF-8"));
         check("/?object=%+5", &[], Err("object is no percent-encoded UTF-8"));
+        let none = "is neither s3://BUCKET/KEY nor the ARN of an object";
+        for wrong in ["b/k", "s3://b", "s3:///k", "s3://b/", "https://b/k", "arn:aws:s3:::b", "arn:aws:sqs:::b/k"] {
+            check("/", &[("x-elbow-object", wrong)], Err(&format!("x-elbow-object {none}")));
+        }
+        assert!(of("/", &[("x-elbow-object", "arn:aws-cn:s3:::b/k/l")]).is_ok());
+        check("/?etag=e", &[], Err("etag is the version of no object: name that, too"));
         let refused = of("/", &[("x-elbow-fields", "[1]")]).expect_err("no object");
         assert!(refused.starts_with("x-elbow-fields is no JSON object"), "{refused}");
     }
