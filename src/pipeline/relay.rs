@@ -110,8 +110,9 @@ pub struct SourcePlan {
 /// The part of the memory budget that unfinished long lines may hold together: one in so many bytes.
 const UNFINISHED_PART: u64 = 4;
 
-/// Free buffers kept for reuse, in bytes; part of what the process holds beside the budget.
-const POOL_BYTES_MAX: usize = 6 * 1024 * 1024;
+/// Free buffers kept for reuse, in bytes: those of two requests of a sink, which come back together. They are part of what the process holds
+/// beside the budget.
+const POOL_BYTES_MAX: usize = 12 * 1024 * 1024;
 
 /// A running relay.
 #[derive(Debug)]

@@ -4,14 +4,15 @@
 //! An answer counts only if it is whole and names every id in its place. Documents go out as they lie in the buffer; index and id
 //! come from beside them and never from inside.
 
+mod bulk;
 mod flavour;
 mod index;
 mod manage;
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use bytes::BytesMut;
 use hyper::Method;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
@@ -32,13 +33,13 @@ use crate::sink::dispatch::Courier;
 use crate::sink::dispatch::Delivery;
 use crate::sink::dispatch::Failed;
 use crate::sink::dispatch::Fate;
-use crate::sink::elasticsearch::index::Actions;
+use crate::sink::elasticsearch::bulk::Bulk;
 use crate::sink::http::Answer;
+use crate::sink::http::Content;
 use crate::sink::http::HttpClient;
 use crate::sink::http::HttpPlan;
-use crate::sink::http::Pieces;
 use crate::sink::http::Question;
-use crate::sink::http::pack;
+use crate::sink::http::Stock;
 use crate::sink::pace::PacePlan;
 use crate::sink::parcel::Parcel;
 use crate::wire::bulk_answer;
@@ -73,7 +74,7 @@ const NO_QUOTES: &str = "include_source_on_error";
 /// Takes parcels to Elasticsearch.
 pub(super) struct Elasticsearch {
     client: HttpClient,
-    target: Target,
+    target: Arc<Target>,
     gzip: bool,
     /// Whether the server that was greeted knows [`NO_QUOTES`], and nobody has refused that since.
     knows_no_quotes: AtomicBool,
@@ -81,7 +82,7 @@ pub(super) struct Elasticsearch {
 
 impl Elasticsearch {
     pub(super) fn new(plan: ElasticsearchPlan, client: HttpClient) -> Self {
-        Self { client, target: plan.target, gzip: plan.gzip, knows_no_quotes: AtomicBool::new(false) }
+        Self { client, target: Arc::new(plan.target), gzip: plan.gzip, knows_no_quotes: AtomicBool::new(false) }
     }
 
     /// Asks the server to create these documents.
@@ -107,29 +108,9 @@ impl Elasticsearch {
     }
 
     /// The request's body.
-    async fn body(&self, parcel: &Parcel) -> Pieces {
-        let mut actions = Actions::new(&self.target);
-        let mut text = BytesMut::with_capacity(parcel.len() * self.target.each());
-        let mut ends = Vec::with_capacity(parcel.len());
-        for (_, mark, _) in parcel.documents() {
-            actions.write(mark, &mut text);
-            ends.push(text.len());
-        }
-        let text = text.freeze();
-        let mut pieces = Vec::with_capacity(2 * parcel.len());
-        let mut start = 0;
-        let mut ends = ends.into_iter();
-        for run in parcel.runs() {
-            let docs = &run.entry.batch.docs;
-            let mut document = run.range().start;
-            for mark in &run.entry.batch.marks[run.from as usize..run.to as usize] {
-                let end = ends.next().expect("one for each document");
-                pieces.push(text.slice(start..end));
-                pieces.push(docs.slice(document..mark.end as usize));
-                (start, document) = (end, mark.end as usize);
-            }
-        }
-        if self.gzip { pack(pieces).await } else { Pieces::new(pieces) }
+    async fn body(&self, parcel: &Parcel) -> Content {
+        let content = Content::new(Bulk::new(self.target.clone(), parcel.clone()));
+        if self.gzip { content.packed(Stock::default()).await } else { content }
     }
 
     fn read(&self, parcel: &Parcel, answer: &Answer) -> Result<Delivery, SinkError> {

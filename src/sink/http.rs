@@ -5,7 +5,7 @@
 
 mod answer;
 mod auth;
-mod pieces;
+mod body;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -15,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use http_body_util::Full;
 use hyper::Method;
 use hyper::Request;
 use hyper::StatusCode;
@@ -36,8 +35,12 @@ pub use crate::sink::http::auth::AwsPlan;
 pub use crate::sink::http::auth::AwsService;
 pub use crate::sink::http::auth::AwsSource;
 pub use crate::sink::http::auth::ContainerToken;
-pub(super) use crate::sink::http::pieces::Pieces;
-pub(super) use crate::sink::http::pieces::pack;
+pub(super) use crate::sink::http::body::Compose;
+pub(super) use crate::sink::http::body::Content;
+pub(super) use crate::sink::http::body::PART_BYTES;
+pub(super) use crate::sink::http::body::Parts;
+pub(super) use crate::sink::http::body::Pieces;
+pub(super) use crate::sink::http::body::Stock;
 
 use crate::backoff::Backoff;
 use crate::net::tls::ClientTls;
@@ -50,6 +53,7 @@ use crate::sink::http::answer::lost;
 use crate::sink::http::answer::read;
 use crate::sink::http::auth::Signer;
 use crate::sink::http::auth::conceal;
+use crate::sink::http::body::Sending;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +89,7 @@ pub(super) struct Question {
     pub(super) content_type: Option<HeaderValue>,
     /// `gzip`, or nothing.
     pub(super) encoding: Option<HeaderValue>,
-    pub(super) body: Pieces,
+    pub(super) body: Content,
     /// Bytes of an answer's body that are kept.
     pub(super) answer_max: usize,
     /// Whether a good answer may have more than that, which is read and forgotten; otherwise it is none.
@@ -120,6 +124,7 @@ pub(super) struct HttpClient {
     dialer: Dialer,
     hosts: Vec<Host>,
     turn: AtomicUsize,
+    stock: Stock,
 }
 
 #[derive(Debug)]
@@ -133,7 +138,7 @@ struct Host {
 /// An open connection and the task that drives it.
 #[derive(Debug)]
 struct Connection {
-    sender: SendRequest<Full<Pieces>>,
+    sender: SendRequest<Sending>,
     peer: String,
     used: Instant,
     _driver: AbortOnDropHandle<()>,
@@ -146,7 +151,7 @@ impl HttpClient {
         let host = |plan: &HttpHost| Host { plan: plan.clone(), idle: Mutex::default(), down: Mutex::default() };
         let hosts = plan.hosts.iter().map(host).collect();
         let signer = Signer::new(&plan.auth);
-        Self { plan, signer, dialer, hosts, turn: AtomicUsize::new(0) }
+        Self { plan, signer, dialer, hosts, turn: AtomicUsize::new(0), stock: Stock::default() }
     }
 
     /// The hosts, for the log.
@@ -243,7 +248,7 @@ impl HttpClient {
         let peer = connection.peer.clone();
         let deadline = Instant::now() + self.plan.request_timeout;
         let late = || SinkError::Late { peer: peer.clone(), after: self.plan.request_timeout };
-        let (body, sent) = question.body.watched();
+        let (body, unwritten) = question.body.sending(self.stock.clone());
         let request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
         let secrets: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
         let response = timeout_at(deadline.into(), connection.sender.send_request(request)).await;
@@ -251,7 +256,7 @@ impl HttpClient {
         let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
         let answer = read(response, question, deadline, &peer).await;
         let (mut answer, reusable) = answer.map_err(|error| Lost { error: error.unwrap_or_else(late), answered: true })?;
-        if answer.status.is_success() && !sent.load(Ordering::Relaxed) {
+        if answer.status.is_success() && unwritten.load(Ordering::Relaxed) > 0 {
             let what = "it came before the request was there".to_owned();
             return Err(Lost { error: SinkError::Unreadable { peer, what }, answered: true });
         }
@@ -265,7 +270,7 @@ impl HttpClient {
         Ok(answer)
     }
 
-    async fn request(&self, host: &Host, question: &Question, body: Pieces) -> Result<Request<Full<Pieces>>, SinkError> {
+    async fn request(&self, host: &Host, question: &Question, body: Sending) -> Result<Request<Sending>, SinkError> {
         let target = match (&*host.plan.prefix, &*question.target) {
             ("", "") => "/".to_owned(),
             (prefix, target) => format!("{prefix}{target}"),
@@ -280,7 +285,7 @@ impl HttpClient {
         }
         headers.extend(self.plan.headers.iter().cloned());
         self.signer.sign(&mut headers, &question.method, &target, &question.body).await?;
-        let mut request = Request::new(Full::new(body));
+        let mut request = Request::new(body);
         *request.method_mut() = question.method.clone();
         *request.uri_mut() = target.parse().expect("targets are built of what may stand in one");
         *request.headers_mut() = headers;

@@ -13,11 +13,12 @@ use crate::sink::SinkState;
 use crate::sink::dispatch::Courier;
 use crate::sink::dispatch::Delivery;
 use crate::sink::dispatch::Failed;
+use crate::sink::http::Content;
 use crate::sink::http::HttpClient;
 use crate::sink::http::HttpPlan;
 use crate::sink::http::Pieces;
 use crate::sink::http::Question;
-use crate::sink::http::pack;
+use crate::sink::http::Stock;
 use crate::sink::pace::PacePlan;
 use crate::sink::parcel::Parcel;
 use crate::sink::parcel::Run;
@@ -76,12 +77,13 @@ impl HttpPost {
         Self { plan, client }
     }
 
-    async fn body(&self, parcel: &Parcel) -> Pieces {
+    async fn body(&self, parcel: &Parcel) -> Content {
         let pieces = match self.plan.format {
             BodyFormat::Lines => parcel.runs().iter().map(|run| run.entry.batch.docs.slice(run.range())).collect(),
             BodyFormat::Array => array(parcel),
         };
-        if self.plan.gzip { pack(pieces).await } else { Pieces::new(pieces) }
+        let content = Content::new(Pieces(pieces));
+        if self.plan.gzip { content.packed(Stock::default()).await } else { content }
     }
 }
 
@@ -102,7 +104,7 @@ fn array(parcel: &Parcel) -> Vec<Bytes> {
 fn elements(run: &Run) -> BytesMut {
     let (batch, range) = (&run.entry.batch, run.range());
     let mut text = BytesMut::from(&batch.docs[range.clone()]);
-    for mark in &batch.marks[run.from as usize..run.to as usize] {
+    for mark in run.marks() {
         text[mark.end as usize - range.start - 1] = b',';
     }
     text

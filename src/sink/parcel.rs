@@ -28,6 +28,11 @@ impl Run {
         (self.to - self.from) as usize
     }
 
+    /// What is kept beside each of them.
+    pub(super) fn marks(&self) -> &[Mark] {
+        &self.entry.batch.marks[self.from as usize..self.to as usize]
+    }
+
     fn start(&self, document: u32) -> usize {
         document.checked_sub(1).map_or(0, |before| self.entry.batch.marks[before as usize].end as usize)
     }
@@ -40,7 +45,7 @@ impl Run {
     /// As many documents from the first on as have no more than these bytes, `each` counted for each beside its own; at least one.
     fn fitting(&self, bytes_max: usize, each: usize, events_max: usize) -> u32 {
         let start = self.start(self.from);
-        let marks = &self.entry.batch.marks[self.from as usize..self.to as usize];
+        let marks = self.marks();
         let fits = |position: usize| marks[position].end as usize - start + (position + 1) * each <= bytes_max;
         let (mut fit, mut beyond) = (0, marks.len().min(events_max));
         while fit < beyond {
@@ -133,7 +138,7 @@ impl Parcel {
         self.runs.iter().flat_map(|run| {
             let batch = &*run.entry.batch;
             let mut start = run.start(run.from);
-            batch.marks[run.from as usize..run.to as usize].iter().map(move |mark| {
+            run.marks().iter().map(move |mark| {
                 let document = &batch.docs[start..mark.end as usize];
                 start = mark.end as usize;
                 (document, mark, batch)
@@ -200,7 +205,7 @@ impl Parcel {
             for run in same {
                 // What a document is moved by: a batch has fewer bytes than a mark can say.
                 let before = run.start(run.from);
-                for mark in &entry.batch.marks[run.from as usize..run.to as usize] {
+                for mark in run.marks() {
                     let end = docs.len() + mark.end as usize - before;
                     marks.push(Mark { end: u32::try_from(end).expect("it is part of a batch"), ..*mark });
                 }

@@ -56,9 +56,9 @@ pub fn amz_date(time: Micros) -> String {
 }
 
 /// The SHA-256 of pieces one behind the other, in hexadecimal digits.
-pub fn hex_sha256<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
+pub fn hex_sha256(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>) -> String {
     let mut digest = digest::Context::new(&SHA256);
-    pieces.into_iter().for_each(|piece| digest.update(piece));
+    pieces.into_iter().for_each(|piece| digest.update(piece.as_ref()));
     hex(digest.finish().as_ref())
 }
 

@@ -2,10 +2,9 @@
 //!
 //! It takes an event's time and id from beside the document. Names are those Elasticsearch and OpenSearch allow for new indices.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BufMut;
-use bytes::BytesMut;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use thiserror::Error;
@@ -92,18 +91,18 @@ impl Target {
         &self.written
     }
 
-    /// Bytes of the line before each document.
+    /// Bytes of the line before each document, whatever its time.
     pub(super) fn each(&self) -> usize {
         let bytes = |part: &Part| match part {
             Part::Text(text) => text.len(),
             Part::Time(word) => CONVERSIONS.iter().find(|(known, _)| known == word).map_or(0, |(_, bytes)| *bytes),
         };
-        HEAD.len() + self.parts.iter().map(bytes).sum::<usize>() + MIDDLE.len() + 32 + TAIL.len()
+        HEAD.len() + self.parts.iter().map(bytes).sum::<usize>() + MIDDLE.len() + ID_BYTES + TAIL.len()
     }
 
-    /// The name for events of this time; of the first or last one that the calendar has, where it is beyond.
+    /// The name for events of this time; of the first or last one whose year has four digits, where it is beyond.
     pub fn name(&self, time: Micros) -> String {
-        let time = time.clamp(Timestamp::MIN.as_second() * 1_000_000, Timestamp::MAX.as_second() * 1_000_000);
+        let time = time.clamp(YEAR_ZERO, Timestamp::MAX.as_second() * 1_000_000);
         let time = Timestamp::from_microsecond(time).expect("it is one that the calendar has").to_zoned(TimeZone::UTC);
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
@@ -168,6 +167,9 @@ fn is_allowed(character: char) -> bool {
     !(character.is_uppercase() || character.is_control() || "\\/*?\"<>| ,#:".contains(character))
 }
 
+/// 0000-01-01T00:00:00Z.
+const YEAR_ZERO: Micros = -62_167_219_200_000_000;
+
 const HEAD: &[u8] = br#"{"create":{"_index":""#;
 const MIDDLE: &[u8] = br#"","_id":""#;
 const TAIL: &[u8] = b"\"}}\n";
@@ -176,27 +178,39 @@ const TAIL: &[u8] = b"\"}}\n";
 const HOUR: Micros = 3_600_000_000;
 
 /// Writes the line before each document.
-pub(super) struct Actions<'a> {
-    target: &'a Target,
-    /// Everything before the id, for events of that hour.
-    head: Vec<u8>,
+#[derive(Debug)]
+pub(super) struct Actions {
+    target: Arc<Target>,
+    /// The line for events of that hour, with some id.
+    line: Vec<u8>,
+    /// Where the id stands in it.
+    id: usize,
     hour: Option<Micros>,
 }
 
-impl<'a> Actions<'a> {
-    pub(super) fn new(target: &'a Target) -> Self {
-        Self { target, head: Vec::new(), hour: None }
+/// Bytes of an id in a line.
+const ID_BYTES: usize = 32;
+
+impl Actions {
+    pub(super) fn new(target: Arc<Target>) -> Self {
+        Self { target, line: Vec::new(), id: 0, hour: None }
     }
 
-    pub(super) fn write(&mut self, mark: &Mark, text: &mut BytesMut) {
+    /// The line before the document with this mark.
+    pub(super) fn line(&mut self, mark: &Mark) -> &[u8] {
+        self.turn_to(mark);
+        self.line[self.id..self.id + ID_BYTES].copy_from_slice(&mark.id.hex());
+        &self.line
+    }
+
+    fn turn_to(&mut self, mark: &Mark) {
         let hour = if self.target.has_time() { mark.time.div_euclid(HOUR) } else { 0 };
         if self.hour != Some(hour) {
             self.hour = Some(hour);
-            self.head = [HEAD, self.target.name(mark.time).as_bytes(), MIDDLE].concat();
+            let name = self.target.name(mark.time);
+            self.line = [HEAD, name.as_bytes(), MIDDLE, &[0; ID_BYTES], TAIL].concat();
+            self.id = HEAD.len() + name.len() + MIDDLE.len();
         }
-        text.put_slice(&self.head);
-        text.put_slice(&mark.id.hex());
-        text.put_slice(TAIL);
     }
 }
 
@@ -214,8 +228,8 @@ mod tests {
         assert_eq!(target.as_ref().map(|target| target.name(TIME)).map_err(Clone::clone), name.map(str::to_owned), "{text}");
         if let Ok(target) = target {
             let mark = Mark { end: 1, id: EventId([0xab; 16]), time: TIME, origin: None };
-            let mut line = BytesMut::new();
-            Actions::new(&target).write(&mark, &mut line);
+            let mut actions = Actions::new(Arc::new(target.clone()));
+            let line = actions.line(&mark);
             let wanted = format!("{{\"create\":{{\"_index\":\"{}\",\"_id\":\"{}\"}}}}\n", target.name(TIME), "ab".repeat(16));
             assert_eq!(line, wanted.as_bytes());
             assert_eq!(target.each(), wanted.len());
@@ -271,19 +285,17 @@ mod tests {
         for (time, name) in [(253_402_300_799_999_000, "a-9999.12.30"), (Micros::MAX, "a-9999.12.30"), (0, "a-1970.01.01")] {
             assert_eq!(target.name(time), name);
         }
-        assert!(target.name(Micros::MIN).starts_with("a-"), "{}", target.name(Micros::MIN));
-        assert!(!target.name(Micros::MIN).contains('%'));
+        for time in [Micros::MIN, YEAR_ZERO - 1, YEAR_ZERO] {
+            assert_eq!(target.name(time), "a-0000.01.01");
+        }
+        assert_eq!(Target::parse("a-%G.%V").expect("a name").name(Micros::MIN).len(), 9);
     }
 
     #[test]
     fn a_new_hour_is_a_new_name() {
-        let target = Target::parse("a-%H").expect("a name");
-        let mut actions = Actions::new(&target);
-        let mut text = BytesMut::new();
-        for time in [0, HOUR - 1, HOUR, -1] {
-            actions.write(&Mark { end: 1, id: EventId([0; 16]), time, origin: None }, &mut text);
-        }
-        let text = String::from_utf8(text.to_vec()).expect("ASCII");
+        let mut actions = Actions::new(Arc::new(Target::parse("a-%H").expect("a name")));
+        let times = [0, HOUR - 1, HOUR, -1].map(|time| Mark { end: 1, id: EventId([0; 16]), time, origin: None });
+        let text = times.map(|mark| String::from_utf8(actions.line(&mark).to_vec()).expect("ASCII")).concat();
         let names: Vec<&str> = text.lines().map(|line| &line[21..25]).collect();
         assert_eq!(names, ["a-00", "a-00", "a-01", "a-23"]);
     }

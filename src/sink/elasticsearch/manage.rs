@@ -14,8 +14,8 @@ use crate::sink::SinkState;
 use crate::sink::connect::Dialer;
 use crate::sink::elasticsearch::Server;
 use crate::sink::elasticsearch::reason;
+use crate::sink::http::Content;
 use crate::sink::http::HttpClient;
-use crate::sink::http::Pieces;
 use crate::sink::http::Question;
 use crate::wire::bulk_answer;
 
@@ -119,7 +119,7 @@ pub(super) fn question(method: Method, path: &str, body: Vec<u8>) -> Question {
         target: path.to_owned(),
         content_type: (!body.is_empty()).then(|| HeaderValue::from_static("application/json")),
         encoding: None,
-        body: Pieces::from(body),
+        body: Content::from(body),
         answer_max: ANSWER_MAX,
         may_say_more: false,
     }

@@ -31,7 +31,7 @@ pub use crate::sink::http::auth::role::ContainerToken;
 use crate::batch::Micros;
 use crate::secret::Secret;
 use crate::sink::SinkError;
-use crate::sink::http::Pieces;
+use crate::sink::http::Content;
 use crate::sink::http::auth::role::Role;
 
 /// Who the relay says it is.
@@ -113,7 +113,7 @@ impl Signer {
         headers: &mut HeaderMap,
         method: &Method,
         target: &str,
-        body: &Pieces,
+        body: &Content,
     ) -> Result<(), SinkError> {
         let secret = self.secret();
         let secret = secret.as_ref().map_or("", Secret::reveal);

@@ -117,7 +117,7 @@ fn question(body: impl Into<Vec<u8>>) -> Question {
         target: "/in".to_owned(),
         content_type: None,
         encoding: None,
-        body: Pieces::from(body.into()),
+        body: Content::from(body.into()),
         answer_max: 10,
         may_say_more: false,
     }

@@ -226,7 +226,7 @@ fn the_header_names_the_key_the_scope_and_what_is_signed() {
         method: "GET",
         target: "/",
         headers: &[("x-amz-date", "20150830T123600Z"), ("host", "example.amazonaws.com")],
-        body: &hex_sha256([]),
+        body: &hex_sha256([""]),
     };
     assert_eq!(
         authorization(&request, &credentials(""), SCOPE, &amz_date(TIME)),

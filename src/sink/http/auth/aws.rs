@@ -10,7 +10,8 @@ use hyper::header::HeaderName;
 use hyper::header::HeaderValue;
 
 use crate::batch::Micros;
-use crate::sink::http::Pieces;
+use crate::sink::http::Content;
+use crate::sink::http::Stock;
 use crate::sink::http::auth::role::AwsSource;
 use crate::wire::sigv4;
 use crate::wire::sigv4::Credentials;
@@ -58,12 +59,12 @@ static SIGNED: [HeaderName; 5] = [HOST, CONTENT_TYPE, DATE, TOKEN, HASH];
 const AT_ONCE: usize = 256 << 10;
 
 /// The SHA-256 of a body.
-pub(super) async fn hash(body: &Pieces) -> String {
-    if body.slices().map(<[u8]>::len).sum::<usize>() <= AT_ONCE {
-        return sigv4::hex_sha256(body.slices());
+pub(super) async fn hash(body: &Content) -> String {
+    let parts = body.parts(Stock::default());
+    if body.bytes() <= AT_ONCE {
+        return sigv4::hex_sha256(parts);
     }
-    let body = body.clone();
-    let hashing = tokio::task::spawn_blocking(move || sigv4::hex_sha256(body.slices()));
+    let hashing = tokio::task::spawn_blocking(move || sigv4::hex_sha256(parts));
     hashing.await.expect("hashing does not panic")
 }
 
@@ -103,6 +104,7 @@ mod tests {
 
     use super::*;
     use crate::secret::Secret;
+    use crate::sink::http::Pieces;
 
     fn plan() -> AwsPlan {
         AwsPlan { region: "eu-west-1".to_owned(), service: AwsService::Es, source: AwsSource::Keys(credentials()) }
@@ -114,8 +116,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_large_body_has_the_same_hash_as_a_small_one() {
-        let small = Pieces::from(vec![7; AT_ONCE]);
-        let halves = Pieces::new(vec![Bytes::from(vec![7; AT_ONCE]), Bytes::from(vec![7; 1])]);
+        let small = Content::from(vec![7; AT_ONCE]);
+        let halves = Content::new(Pieces(vec![Bytes::from(vec![7; AT_ONCE]), Bytes::from(vec![7; 1])]));
         assert_eq!(hash(&small).await, sigv4::hex_sha256([vec![7; AT_ONCE].as_slice()]));
         assert_eq!(hash(&halves).await, sigv4::hex_sha256([vec![7; AT_ONCE + 1].as_slice()]));
     }
