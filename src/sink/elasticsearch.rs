@@ -139,7 +139,8 @@ impl Elasticsearch {
         let mut others = Vec::new();
         let marks = parcel.documents().map(|(_, mark, _)| *mark).collect::<Vec<_>>();
         let read = bulk_answer::read(&answer.body, marks.iter().map(|mark| mark.id), |position, item| {
-            if matches!(item.status, 200 | 201 | 409) {
+            // A 409 of another kind than that the document is there may be anything: it is sent again.
+            if matches!(item.status, 200 | 201) || item.status == 409 && item.error_type.is_none() {
                 return;
             }
             let kind = item.error_type.as_deref().unwrap_or_default().to_owned();
