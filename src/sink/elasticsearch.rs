@@ -95,12 +95,13 @@ impl Elasticsearch {
             body: self.body(parcel).await,
             answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len() + 3 * parcel.bytes(),
             may_say_more: false,
+            news: quiet.then_some(NO_QUOTES),
         };
         let answer = self.client.ask(&question, state).await?;
         // One of several servers may be of an older version than the one that was greeted: that is no word on the documents.
         if quiet && answer.status == StatusCode::BAD_REQUEST && memmem::find(&answer.body, NO_QUOTES.as_bytes()).is_some() {
             self.knows_no_quotes.store(false, Ordering::Relaxed);
-            question.target = format!("/_bulk?{FILTER}");
+            (question.target, question.news) = (format!("/_bulk?{FILTER}"), None);
             return self.client.ask(&question, state).await;
         }
         Ok(answer)
@@ -170,7 +171,7 @@ impl Courier for Elasticsearch {
     async fn greet(&self, state: &SinkState) -> Result<(), Failed> {
         let answer = self.client.ask(&manage::question(Method::GET, "/", Vec::new()), state).await?;
         let (sink, peer) = (state.name(), &answer.peer);
-        match answer.status {
+        let greeted = match answer.status {
             StatusCode::OK => match Server::read(&answer.body) {
                 Ok(server) => {
                     tracing::debug!(sink, peer, %server, "found a server");
@@ -188,14 +189,20 @@ impl Courier for Elasticsearch {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
             _ => {
                 let error = answer.refused(reason(&answer.body));
-                Err(Failed { error, retry_after: answer.retry_after })
+                return Err(Failed { error, retry_after: answer.retry_after });
             }
-        }
+        };
+        self.client.judge(&answer, greeted.is_ok());
+        greeted
     }
 
     async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
         let answer = self.ask(parcel, state).await?;
-        self.read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
+        let delivery = self.read(parcel, &answer);
+        if answer.status.is_success() {
+            self.client.judge(&answer, delivery.is_ok());
+        }
+        delivery.map_err(|error| Failed { error, retry_after: answer.retry_after })
     }
 
     fn each(&self) -> usize {

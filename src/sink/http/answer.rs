@@ -32,6 +32,8 @@ pub(in crate::sink) struct Answer {
     pub(in crate::sink) retry_after: Option<Duration>,
     /// Who answered, for errors and the log.
     pub(in crate::sink) peer: String,
+    /// Which of the hosts that is.
+    pub(super) host: usize,
 }
 
 impl Answer {
@@ -88,7 +90,7 @@ pub(super) async fn read(
     }
     let closes = head.headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let retry_after = retry_after(&head.headers, Timestamp::now());
-    let answer = Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned() };
+    let answer = Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned(), host: 0 };
     Ok((answer, is_whole && !closes))
 }
 
