@@ -144,8 +144,8 @@ impl Elasticsearch {
             if matches!(item.status, 200 | 201) || item.status == 409 && item.error_type.is_none() {
                 return;
             }
-            let kind = item.error_type.as_deref().unwrap_or_default().to_owned();
-            let reason = bulk_answer::clean_reason(item.reason.as_deref().unwrap_or_default());
+            let kind = bulk_answer::clean_type(&answer.conceal(item.error_type.as_deref().unwrap_or_default()));
+            let reason = bulk_answer::clean_reason(&answer.conceal(item.reason.as_deref().unwrap_or_default()));
             if is_of_the_index(item.status, &kind, &reason) {
                 let (peer, index) = (answer.peer.clone(), self.target.name(marks[position].time));
                 others.push((position, Fate::Again(SinkError::Shut { peer, index, reason })));

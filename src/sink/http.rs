@@ -289,6 +289,7 @@ impl HttpClient {
         if !answer.status.is_success() {
             answer.body = conceal(answer.body, &secrets);
         }
+        answer.secrets = secrets;
         if reusable {
             connection.used = Instant::now();
             host.give(connection);

@@ -21,6 +21,7 @@ pub use implausible::ItemFault;
 pub use reason::ErrorReason;
 pub use reason::REASON_CHARS_MAX;
 pub use reason::clean_reason;
+pub use reason::clean_type;
 pub use reason::error_reason;
 
 /// What the server said of one document.
@@ -31,7 +32,8 @@ pub struct Item<'a> {
     /// The kind of error; only of items that were neither stored now (200, 201) nor before (409). Of a 409 it is told where it is not
     /// that a document of that id is there.
     pub error_type: Option<Cow<'a, str>>,
-    /// What the server says of the error, of the same items. It may quote the document: [`clean_reason`] before it is shown.
+    /// What the server says of the error, of the same items. Both may quote the document, and be of any length: [`clean_type`] and
+    /// [`clean_reason`] before they are shown.
     pub reason: Option<Cow<'a, str>>,
 }
 

@@ -200,6 +200,34 @@ fn a_mixed_answer_is_read_document_by_document() {
     }
 }
 
+#[test]
+fn what_an_answer_repeats_of_the_request_is_neither_kept_nor_logged() {
+    let directory = directory();
+    let server = HttpServer::answering(|request| {
+        if request.method == "GET" {
+            return Reply::elasticsearch(request);
+        }
+        let who = request.header("authorization").expect("it says who").to_owned();
+        let error = json!({"type": "x".repeat(100_000) + &who, "reason": format!("not for {who}, whose password is hush-hush")});
+        let item = |id: String| json!({"create": {"_id": id, "status": 400, "error": error}});
+        let items: Vec<Value> = request.bulk_ids().into_iter().map(item).collect();
+        Reply::status(200).json(&json!({"errors": true, "items": items}))
+    });
+    let relay = keeping(&server, &directory).sink("user = \"relay\"\npassword = \"${HUSH:-hush-hush}\"").start();
+    send(relay.lines, albs(0..3));
+    relay.until(|metrics| metrics.sum("sink_refused_events_total") == 3);
+    let log = relay.stop().cleanly().log_text;
+    let letters = exported(directory.path());
+    assert_eq!(letters.len(), 3);
+    // What relay:hush-hush is in base64.
+    for secret in ["hush-hush", "cmVsYXk6aHVzaC1odXNo"] {
+        assert!(!log.contains(secret), "{log}");
+        assert!(letters.iter().all(|letter| !letter.to_string().contains(secret)), "{}", letters[0]);
+    }
+    assert_eq!(letters[0]["elbow"]["words"], "not for ***, whose password is ***");
+    assert!(letters[0]["elbow"]["error"].as_str().is_some_and(|kind| kind.chars().count() <= 100), "{}", letters[0]);
+}
+
 /// What replaying says, with this status.
 #[track_caller]
 fn replayed(directory: &Path, words: &[&str], status: i32) -> String {

@@ -3,6 +3,7 @@
 //! A good answer counts only if it is whole. A refusal counts as soon as its status is there: whoever refuses a body may hang up
 //! before it is sent, and what is lost then is only the reason.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::header;
 use hyper::header::HeaderMap;
+use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use tokio::time::timeout_at;
@@ -22,6 +24,7 @@ use tokio::time::timeout_at;
 use crate::net::tls::unacceptable;
 use crate::sink::SinkError;
 use crate::sink::http::Question;
+use crate::sink::http::auth::conceal_in;
 
 /// What was answered.
 #[derive(Debug)]
@@ -34,12 +37,19 @@ pub(in crate::sink) struct Answer {
     pub(in crate::sink) peer: String,
     /// Which of the hosts that is.
     pub(super) host: usize,
+    /// Headers that were sent and that nobody is to read.
+    pub(super) secrets: Vec<HeaderValue>,
 }
 
 impl Answer {
     /// The answer as the error it is; `reason` is what it says of that.
     pub(in crate::sink) fn refused(&self, reason: String) -> SinkError {
         SinkError::Answered { peer: self.peer.clone(), status: self.status.as_u16(), reason, is_item: false }
+    }
+
+    /// What a good answer says of one document, without the secrets that were sent: it may repeat the request, too.
+    pub(in crate::sink) fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        conceal_in(text, &self.secrets)
     }
 }
 
@@ -90,7 +100,8 @@ pub(super) async fn read(
     }
     let closes = head.headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let retry_after = retry_after(&head.headers, Timestamp::now());
-    let answer = Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned(), host: 0 };
+    let answer =
+        Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned(), host: 0, secrets: Vec::new() };
     Ok((answer, is_whole && !closes))
 }
 
@@ -135,7 +146,6 @@ pub(super) fn lost(peer: &str, error: &hyper::Error) -> SinkError {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderName;
-    use hyper::header::HeaderValue;
 
     use super::*;
 
