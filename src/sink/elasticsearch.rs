@@ -220,11 +220,18 @@ impl Courier for Elasticsearch {
 }
 
 /// Whether a document is refused for the state its index or the cluster is in, and not for what is in it: shut for writing, closed, not
-/// to be made because there are too many shards, or an alias of several without one to write to.
+/// to be made because there are too many shards or because of its name, an alias of several without one to write to, or sent through a
+/// pipeline that is not there.
 fn is_of_the_index(status: u16, kind: &str, reason: &str) -> bool {
     match (status, kind) {
-        (403, "cluster_block_exception") | (400, "index_closed_exception" | "validation_exception") => true,
-        (400, _) => reason.contains("this action would add [") || reason.contains("no write index is defined"),
+        (403, "cluster_block_exception") => true,
+        (400, "index_closed_exception" | "validation_exception") => true,
+        // The latter is said where two make it at once.
+        (400, "invalid_index_name_exception" | "resource_already_exists_exception") => true,
+        (400, _) => {
+            let has_no_pipeline = reason.contains("pipeline with id [") && reason.contains("] does not exist");
+            has_no_pipeline || reason.contains("this action would add [") || reason.contains("no write index is defined")
+        }
         _ => false,
     }
 }
@@ -246,6 +253,10 @@ mod tests {
             (400, "validation_exception", "Validation Failed: 1: this action would add [2] total shards, but …", true),
             (400, "illegal_argument_exception", "Validation Failed: 1: this action would add [2] shards, but …", true),
             (400, "index_closed_exception", "closed", true),
+            (400, "illegal_argument_exception", "pipeline with id [geo] does not exist", true),
+            (400, "invalid_index_name_exception", "Invalid index name [x], must not start with '_'", true),
+            (400, "resource_already_exists_exception", "index [x/dGltZQ] already exists", true),
+            (400, "illegal_argument_exception", "field [pipeline with id [x]] is not an object", false),
             (400, "illegal_argument_exception", "no write index is defined for alias [al]. …", true),
             (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)];", true),
             (400, "mapper_parsing_exception", "failed to parse field [took] of type [integer]", false),
