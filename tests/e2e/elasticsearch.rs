@@ -520,6 +520,29 @@ fn of_several_hosts_those_that_are_there_share_the_work() {
 }
 
 #[test]
+fn one_of_several_hosts_that_lies_or_refuses_costs_nothing_and_nobody_waits_for_it() {
+    for lie in [Reply::status(200).body("<html>all is well</html>"), Reply::status(400), Reply::status(413), Reply::status(500)] {
+        let cluster = Cluster::default();
+        let good = serving(&cluster);
+        let said = lie.clone();
+        let bad = HttpServer::answering(move |request| match &*request.method {
+            "GET" => Reply::elasticsearch(request),
+            _ => said.clone(),
+        });
+        let hosts = format!("hosts = [\"http://{}\", \"http://{}\"]\nindex = \"elb-%Y.%m.%d\"", bad.address(), good.address());
+        let relay = Relay::to_sink("elasticsearch", "elasticsearch", &hosts).start();
+        for from in (0..3_000).step_by(100) {
+            send(relay.lines, albs(from..from + 100));
+        }
+        cluster.holds(0..3_000);
+        let metrics = relay.until(|metrics| metrics.buffered("elasticsearch") == 0);
+        assert_eq!((metrics.delivered("elasticsearch"), metrics.sum("sink_refused_events_total")), (3_000, 0), "{lie:?}");
+        assert!(bad.requests().len() < 12, "{} requests to one that answers with {lie:?}", bad.requests().len());
+        relay.stop().cleanly();
+    }
+}
+
+#[test]
 fn a_killed_relay_creates_nothing_twice() {
     let directory = directory();
     let cluster = Cluster::default();
