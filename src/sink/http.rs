@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod pieces;
+mod word;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -26,7 +27,6 @@ use hyper::header::HeaderMap;
 use hyper::header::HeaderName;
 use hyper::header::HeaderValue;
 use hyper_util::rt::TokioIo;
-use memchr::memmem;
 use tokio::time::timeout;
 use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
@@ -49,8 +49,10 @@ use crate::sink::connect::DialPlan;
 use crate::sink::connect::Dialer;
 use crate::sink::http::answer::lost;
 use crate::sink::http::answer::read;
+use crate::sink::http::answer::watch_interim;
 use crate::sink::http::auth::Signer;
 use crate::sink::http::auth::conceal;
+use crate::sink::http::word::Word;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,9 +277,17 @@ impl HttpClient {
         let deadline = Instant::now() + self.plan.request_timeout;
         let late = || SinkError::Late { peer: peer.clone(), after: self.plan.request_timeout };
         let (body, sent) = question.body.watched();
-        let request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
+        let mut request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
         let secrets: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
-        let response = timeout_at(deadline.into(), connection.sender.send_request(request)).await;
+        let flooded = watch_interim(&mut request);
+        let response = tokio::select! {
+            biased;
+            response = timeout_at(deadline.into(), connection.sender.send_request(request)) => response,
+            () = flooded.notified() => {
+                let what = "it says without end that it is not done yet".to_owned();
+                return Err(Lost { error: SinkError::Unreadable { peer, what }, answered: true });
+            }
+        };
         let response = response.map_err(|_| Lost { error: late(), answered: false })?;
         let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
         let answer = read(response, question, deadline, &peer).await;
@@ -317,36 +327,6 @@ impl HttpClient {
         *request.uri_mut() = target.parse().expect("targets are built of what may stand in one");
         *request.headers_mut() = headers;
         Ok(request)
-    }
-}
-
-/// What an answer says of the host that gives it.
-enum Word {
-    /// It does what it is for, as far as the status tells.
-    Good,
-    /// It, or who stands before it, cannot or must not do what another one may do.
-    Elsewhere,
-    /// It refuses what it was sent. Where another one takes that, something is wrong with the host.
-    Refused,
-    /// It has too much to do.
-    Later,
-    /// Something is wrong with it, or with what it was sent.
-    Unwell,
-}
-
-impl Word {
-    fn of(answer: &Answer, question: &Question) -> Self {
-        let is_named = |news: &str| memmem::find(&answer.body, news.as_bytes()).is_some();
-        match answer.status.as_u16() {
-            200..=299 => Self::Good,
-            400 if question.news.is_some_and(is_named) => Self::Good,
-            // What is only asked for may well not be there, or be nobody's business.
-            403..=405 if question.method == Method::GET => Self::Good,
-            300..=399 | 401 | 403 | 404 | 502..=504 => Self::Elsewhere,
-            400 | 413 => Self::Refused,
-            429 => Self::Later,
-            _ => Self::Unwell,
-        }
     }
 }
 

@@ -6,23 +6,31 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+use http_body_util::Full;
+use hyper::Request;
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::ext::on_informational;
 use hyper::header;
 use hyper::header::HeaderMap;
 use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use crate::net::tls::unacceptable;
 use crate::sink::SinkError;
+use crate::sink::http::Pieces;
 use crate::sink::http::Question;
 use crate::sink::http::auth::conceal_in;
 
@@ -56,8 +64,23 @@ impl Answer {
 /// The longest a `Retry-After` is believed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
+/// Interim answers (1xx) to one request that are read before the answer.
+pub(super) const INTERIM_MAX: usize = 1_000;
+
 /// How long the reason for a refusal is waited for.
 const REASON_MAX: Duration = Duration::from_secs(5);
+
+/// Tells of the interim answers to a request when there are more than anybody can mean: reading them keeps a processor busy.
+pub(super) fn watch_interim(request: &mut Request<Full<Pieces>>) -> Arc<Notify> {
+    let flooded = Arc::new(Notify::new());
+    let (count, tells) = (AtomicUsize::new(0), flooded.clone());
+    on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == INTERIM_MAX {
+            tells.notify_one();
+        }
+    });
+    flooded
+}
 
 /// Reads an answer to its end; says also whether the connection can be used again.
 ///

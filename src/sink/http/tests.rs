@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::secret::Secret;
 use crate::sink::Verdict;
+use crate::sink::http::answer::INTERIM_MAX;
 
 /// What a peer does on a connection, one after the other.
 #[derive(Clone, Copy)]
@@ -456,6 +457,16 @@ async fn interim_answers_are_not_the_answer_and_none_is_asked_for() {
     assert_eq!(ask(&client, &state).await.unwrap(), 200);
     assert_eq!(peer.used(), [0, 0]);
     assert!(!peer.requests()[0].1.contains("expect:"), "{:?}", peer.requests());
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_none() {
+    let flood = "HTTP/1.1 102 Wait\r\n\r\n".repeat(INTERIM_MAX + 1).leak();
+    let peer = Peer::new(&[&[Turn::Says(flood)]]).await;
+    is_unreadable(ask(&client(&[&peer]), &state()).await);
+    let much = ("HTTP/1.1 102 Wait\r\n\r\n".repeat(INTERIM_MAX) + OK).leak();
+    let peer = Peer::new(&[&[Turn::Says(much)]]).await;
+    assert_eq!(ask(&client(&[&peer]), &state()).await.unwrap(), 200);
 }
 
 #[tokio::test]
