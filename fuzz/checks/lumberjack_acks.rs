@@ -50,7 +50,7 @@ fn client(sizes: &[u32], is_written: bool, now: Instant) -> Client {
 
 /// The same by a plain reading of whole acks.
 fn model(said: &[u8], sizes: &[u32], is_written: bool) -> (u64, Option<AckFault>) {
-    let (mut released, mut window, mut told) = (0_u64, 0, 0);
+    let (mut released, mut window, mut told, mut idle) = (0_u64, 0, 0, 0);
     for ack in said.chunks(6) {
         if ack[0] != b'2' {
             return (released, Some(AckFault::Version));
@@ -60,9 +60,14 @@ fn model(said: &[u8], sizes: &[u32], is_written: bool) -> (u64, Option<AckFault>
         }
         let Some(number) = ack.get(2..6) else { break };
         let number = u32::from_be_bytes(number.try_into().expect("four bytes"));
-        if number == 0 {
+        if number == 0 || number == told {
+            idle += 1;
+            if idle > 10_000 {
+                return (released, Some(AckFault::Endless));
+            }
             continue;
         }
+        idle = 0;
         let most = sizes.get(window).copied().unwrap_or(0);
         let most = if is_written || window + 1 < sizes.len() { most } else { most.saturating_sub(1) };
         if number > most {

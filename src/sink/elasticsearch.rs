@@ -96,12 +96,13 @@ impl Elasticsearch {
             body: self.body(parcel).await,
             answer_max: ANSWER_BASE + ANSWER_EACH * parcel.len() + 3 * parcel.bytes(),
             may_say_more: false,
+            news: quiet.then_some(NO_QUOTES),
         };
         let answer = self.client.ask(&question, state).await?;
         // One of several servers may be of an older version than the one that was greeted: that is no word on the documents.
         if quiet && answer.status == StatusCode::BAD_REQUEST && memmem::find(&answer.body, NO_QUOTES.as_bytes()).is_some() {
             self.knows_no_quotes.store(false, Ordering::Relaxed);
-            question.target = format!("/_bulk?{FILTER}");
+            (question.target, question.news) = (format!("/_bulk?{FILTER}"), None);
             return self.client.ask(&question, state).await;
         }
         Ok(answer)
@@ -120,11 +121,12 @@ impl Elasticsearch {
         let mut others = Vec::new();
         let marks = parcel.documents().map(|(_, mark, _)| *mark).collect::<Vec<_>>();
         let read = bulk_answer::read(&answer.body, marks.iter().map(|mark| mark.id), |position, item| {
-            if matches!(item.status, 200 | 201 | 409) {
+            // A 409 of another kind than that the document is there may be anything: it is sent again.
+            if matches!(item.status, 200 | 201) || item.status == 409 && item.error_type.is_none() {
                 return;
             }
-            let kind = item.error_type.as_deref().unwrap_or_default().to_owned();
-            let reason = bulk_answer::clean_reason(item.reason.as_deref().unwrap_or_default());
+            let kind = bulk_answer::clean_type(&answer.conceal(item.error_type.as_deref().unwrap_or_default()));
+            let reason = bulk_answer::clean_reason(&answer.conceal(item.reason.as_deref().unwrap_or_default()));
             if is_of_the_index(item.status, &kind, &reason) {
                 let (peer, index) = (answer.peer.clone(), self.target.name(marks[position].time));
                 others.push((position, Fate::Again(SinkError::Shut { peer, index, reason })));
@@ -150,7 +152,7 @@ impl Courier for Elasticsearch {
     async fn greet(&self, state: &SinkState) -> Result<(), Failed> {
         let answer = self.client.ask(&manage::question(Method::GET, "/", Vec::new()), state).await?;
         let (sink, peer) = (state.name(), &answer.peer);
-        match answer.status {
+        let greeted = match answer.status {
             StatusCode::OK => match Server::read(&answer.body) {
                 Ok(server) => {
                     tracing::debug!(sink, peer, %server, "found a server");
@@ -168,14 +170,20 @@ impl Courier for Elasticsearch {
             StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(()),
             _ => {
                 let error = answer.refused(reason(&answer.body));
-                Err(Failed { error, retry_after: answer.retry_after })
+                return Err(Failed { error, retry_after: answer.retry_after });
             }
-        }
+        };
+        self.client.judge(&answer, greeted.is_ok());
+        greeted
     }
 
     async fn deliver(&self, parcel: &Parcel, state: &SinkState) -> Result<Delivery, Failed> {
         let answer = self.ask(parcel, state).await?;
-        self.read(parcel, &answer).map_err(|error| Failed { error, retry_after: answer.retry_after })
+        let delivery = self.read(parcel, &answer);
+        if answer.status.is_success() {
+            self.client.judge(&answer, delivery.is_ok());
+        }
+        delivery.map_err(|error| Failed { error, retry_after: answer.retry_after })
     }
 
     fn each(&self) -> usize {
@@ -193,11 +201,18 @@ impl Courier for Elasticsearch {
 }
 
 /// Whether a document is refused for the state its index or the cluster is in, and not for what is in it: shut for writing, closed, not
-/// to be made because there are too many shards, or an alias of several without one to write to.
+/// to be made because there are too many shards or because of its name, an alias of several without one to write to, or sent through a
+/// pipeline that is not there.
 fn is_of_the_index(status: u16, kind: &str, reason: &str) -> bool {
     match (status, kind) {
-        (403, "cluster_block_exception") | (400, "index_closed_exception" | "validation_exception") => true,
-        (400, _) => reason.contains("this action would add [") || reason.contains("no write index is defined"),
+        (403, "cluster_block_exception") => true,
+        (400, "index_closed_exception" | "validation_exception") => true,
+        // The latter is said where two make it at once.
+        (400, "invalid_index_name_exception" | "resource_already_exists_exception") => true,
+        (400, _) => {
+            let has_no_pipeline = reason.contains("pipeline with id [") && reason.contains("] does not exist");
+            has_no_pipeline || reason.contains("this action would add [") || reason.contains("no write index is defined")
+        }
         _ => false,
     }
 }
@@ -219,6 +234,10 @@ mod tests {
             (400, "validation_exception", "Validation Failed: 1: this action would add [2] total shards, but …", true),
             (400, "illegal_argument_exception", "Validation Failed: 1: this action would add [2] shards, but …", true),
             (400, "index_closed_exception", "closed", true),
+            (400, "illegal_argument_exception", "pipeline with id [geo] does not exist", true),
+            (400, "invalid_index_name_exception", "Invalid index name [x], must not start with '_'", true),
+            (400, "resource_already_exists_exception", "index [x/dGltZQ] already exists", true),
+            (400, "illegal_argument_exception", "field [pipeline with id [x]] is not an object", false),
             (400, "illegal_argument_exception", "no write index is defined for alias [al]. …", true),
             (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)];", true),
             (400, "mapper_parsing_exception", "failed to parse field [took] of type [integer]", false),

@@ -235,7 +235,7 @@ impl SinkError {
                 "give the machine or the task a role, see that the relay may ask for it, or give the sink keys"
             }
             Self::Unreadable { .. } => "check that the sink's hosts are what its type says, and no proxy answers for them",
-            Self::Shut { .. } => "open the index, take its block away, or raise the limit that is named; its documents wait",
+            Self::Shut { .. } => "open the index, take its block away, or mend what is named; its documents wait",
             Self::Answered { status: 429, reason, .. } if reason.contains("flood-stage") => {
                 "make room on the server's disks; the block goes with that, or has to be taken away"
             }

@@ -6,6 +6,7 @@
 mod answer;
 mod auth;
 mod body;
+mod word;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -51,9 +52,11 @@ use crate::sink::connect::DialPlan;
 use crate::sink::connect::Dialer;
 use crate::sink::http::answer::lost;
 use crate::sink::http::answer::read;
+use crate::sink::http::answer::watch_interim;
 use crate::sink::http::auth::Signer;
 use crate::sink::http::auth::conceal;
 use crate::sink::http::body::Sending;
+use crate::sink::http::word::Word;
 
 /// How requests are made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +97,8 @@ pub(super) struct Question {
     pub(super) answer_max: usize,
     /// Whether a good answer may have more than that, which is read and forgotten; otherwise it is none.
     pub(super) may_say_more: bool,
+    /// What not every host may know of it. A refusal that names that is about the question: no other host is asked then.
+    pub(super) news: Option<&'static str>,
 }
 
 impl HttpPlan {
@@ -159,50 +164,78 @@ impl HttpClient {
         self.plan.hosts.iter().map(|host| host.address.as_str()).collect::<Vec<_>>().join(",")
     }
 
-    /// Asks one host after the other until one can be reached that does not send it elsewhere, and gives its answer, whatever that
-    /// says; where all do, the first one's.
+    /// Asks one host after the other until one can be reached that neither sends it elsewhere nor refuses it, and gives its answer,
+    /// whatever that says; where there is none, the first refusal, or else the first answer.
     ///
-    /// Abandoning it closes the connection.
+    /// Whether a good answer can be believed has to be said to [`judge`](Self::judge). Abandoning it closes the connection.
     pub(super) async fn ask(&self, question: &Question, state: &SinkState) -> Result<Answer, SinkError> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        let order = (0..self.hosts.len()).map(|step| &self.hosts[(first + step) % self.hosts.len()]);
+        let order = (0..self.hosts.len()).map(|step| (first + step) % self.hosts.len());
         // Those that are down are asked all the same where all are.
-        let (up, down): (Vec<_>, Vec<_>) = order.partition(|host| host.is_up(now));
+        let (up, down): (Vec<_>, Vec<_>) = order.partition(|host| self.hosts[*host].is_up(now));
         let others_up = up.len().saturating_sub(1);
-        let (mut last, mut said) = (None, None);
-        for (number, host) in up.into_iter().chain(down).enumerate() {
-            if said.is_some() && number > others_up {
+        let (mut last, mut elsewhere, mut refused) = (None, None, None::<Answer>);
+        for (number, index) in up.into_iter().chain(down).enumerate() {
+            let is_answered = elsewhere.is_some() || refused.is_some();
+            if is_answered && number > others_up {
                 break;
             }
-            match self.ask_known(host, question, state).await {
-                Ok(mut answer) => {
-                    let is_elsewhere = is_elsewhere(answer.status, &question.method);
-                    host.note(!is_elsewhere, answer.retry_after);
-                    if number < others_up {
-                        // It is for this host that it asks to wait.
-                        answer.retry_after = None;
-                    }
-                    if !is_elsewhere {
-                        return Ok(answer);
-                    }
-                    if number < others_up {
-                        state.failed_in_part(&answer.refused(String::new()), host.failed_before());
-                    }
-                    said.get_or_insert(answer);
-                }
+            let host = &self.hosts[index];
+            let mut answer = match self.ask_known(host, question, state).await {
+                Ok(answer) => answer,
                 Err((error, reached)) => {
                     host.note(false, None);
-                    if reached && said.is_none() {
+                    if reached && !is_answered {
                         return Err(error);
                     }
                     if let Some(before) = last.replace(error) {
                         tracing::debug!(error = before.words(), "tried the next host");
                     }
+                    continue;
+                }
+            };
+            answer.host = index;
+            let retry_after = answer.retry_after;
+            if number < others_up {
+                // It is for this host that it asks to wait.
+                answer.retry_after = None;
+            }
+            match Word::of(&answer, question) {
+                Word::Good => {
+                    if let Some(refused) = refused {
+                        // It refuses what others take.
+                        let host = &self.hosts[refused.host];
+                        host.note(false, None);
+                        state.failed_in_part(&refused.refused(String::new()), host.failed_before());
+                    }
+                    return Ok(answer);
+                }
+                Word::Elsewhere => {
+                    host.note(false, retry_after);
+                    if number < others_up {
+                        state.failed_in_part(&answer.refused(String::new()), host.failed_before());
+                    }
+                    elsewhere.get_or_insert(answer);
+                }
+                Word::Refused => _ = refused.get_or_insert(answer),
+                Word::Later => {
+                    // What one refuses and the other has no time for is not asked of both for ever.
+                    host.note(refused.is_none(), retry_after);
+                    return Ok(answer);
+                }
+                Word::Unwell => {
+                    host.note(false, retry_after);
+                    return Ok(answer);
                 }
             }
         }
-        said.ok_or_else(|| last.expect("there is at least one host"))
+        refused.or(elsewhere).ok_or_else(|| last.expect("there is at least one host"))
+    }
+
+    /// Is told whether a good answer can be believed: a host whose answers cannot is left out for a while.
+    pub(super) fn judge(&self, answer: &Answer, is_believed: bool) {
+        self.hosts[answer.host].note(is_believed, None);
     }
 
     /// Asks one host, and once more where the secret it does not take is another one meanwhile.
@@ -249,9 +282,17 @@ impl HttpClient {
         let deadline = Instant::now() + self.plan.request_timeout;
         let late = || SinkError::Late { peer: peer.clone(), after: self.plan.request_timeout };
         let (body, unwritten) = question.body.sending(self.stock.clone());
-        let request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
+        let mut request = self.request(host, question, body).await.map_err(|error| Lost { error, answered: true })?;
         let secrets: Vec<HeaderValue> = request.headers().values().filter(|value| value.is_sensitive()).cloned().collect();
-        let response = timeout_at(deadline.into(), connection.sender.send_request(request)).await;
+        let flooded = watch_interim(&mut request);
+        let response = tokio::select! {
+            biased;
+            response = timeout_at(deadline.into(), connection.sender.send_request(request)) => response,
+            () = flooded.notified() => {
+                let what = "it says without end that it is not done yet".to_owned();
+                return Err(Lost { error: SinkError::Unreadable { peer, what }, answered: true });
+            }
+        };
         let response = response.map_err(|_| Lost { error: late(), answered: false })?;
         let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
         let answer = read(response, question, deadline, &peer).await;
@@ -263,6 +304,7 @@ impl HttpClient {
         if !answer.status.is_success() {
             answer.body = conceal(answer.body, &secrets);
         }
+        answer.secrets = secrets;
         if reusable {
             connection.used = Instant::now();
             host.give(connection);
@@ -290,15 +332,6 @@ impl HttpClient {
         *request.uri_mut() = target.parse().expect("targets are built of what may stand in one");
         *request.headers_mut() = headers;
         Ok(request)
-    }
-}
-
-/// Whether an answer says that this host, or who stands before it, cannot or must not do what another one may do. What is only asked
-/// for may well not be there, or be nobody's business.
-fn is_elsewhere(status: StatusCode, method: &Method) -> bool {
-    match status.as_u16() {
-        403 | 404 => method != Method::GET,
-        status => matches!(status, 300..=399 | 401 | 502..=504),
     }
 }
 

@@ -120,9 +120,11 @@ impl Courier for HttpPost {
             body: self.body(parcel).await,
             answer_max: ANSWER_MAX,
             may_say_more: true,
+            news: None,
         };
         let answer = self.client.ask(&question, state).await?;
         if answer.status.is_success() {
+            self.client.judge(&answer, true);
             return Ok(Delivery::default());
         }
         let reason = bulk_answer::error_reason(&answer.body).and_then(|error| error.reason).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! The answer of Elasticsearch or OpenSearch to a `_bulk` request: what became of each document sent.
 //!
-//! An answer counts only if all of it is plausible: whole JSON, an item for each document sent, in order, with its id. Of one
-//! that is not, nothing is told. The flag `errors` and whatever else is beside the items are never believed in their place.
+//! An answer counts only if all of it is plausible: whole JSON, an item for each document sent, in order, with its id, and none that is
+//! stored and has an error. Of one that is not, nothing is told. The flag `errors` and whatever else is beside the items are never
+//! believed in their place.
 //! It knows only `create` with ids of ours, and does not decide what a status means for a document: that is the sink's.
 
 mod implausible;
@@ -20,6 +21,7 @@ pub use implausible::ItemFault;
 pub use reason::ErrorReason;
 pub use reason::REASON_CHARS_MAX;
 pub use reason::clean_reason;
+pub use reason::clean_type;
 pub use reason::error_reason;
 
 /// What the server said of one document.
@@ -27,9 +29,11 @@ pub use reason::error_reason;
 pub struct Item<'a> {
     /// Its status, as HTTP numbers them: 100 to 599.
     pub status: u16,
-    /// The kind of error; only of items that were neither stored now (200, 201) nor before (409).
+    /// The kind of error; only of items that were neither stored now (200, 201) nor before (409). Of a 409 it is told where it is not
+    /// that a document of that id is there.
     pub error_type: Option<Cow<'a, str>>,
-    /// What the server says of the error, of the same items. It may quote the document: [`clean_reason`] before it is shown.
+    /// What the server says of the error, of the same items. Both may quote the document, and be of any length: [`clean_type`] and
+    /// [`clean_reason`] before they are shown.
     pub reason: Option<Cow<'a, str>>,
 }
 
@@ -146,11 +150,14 @@ impl<'a> Reader<'a> {
             return Err(Implausible::NotAnObject.into());
         }
         self.cursor.at += 1;
+        let mut is_refused = false;
         let mut next = self.first_member()?;
         while let Some(key) = next {
             let first = self.cursor.token()?;
             if !self.is(key, b"items") {
+                let start = self.cursor.at;
                 self.cursor.value(first)?;
+                is_refused |= self.is(key, b"error") && self.is_error((start, self.cursor.at));
             } else if first != b'[' {
                 return Err(Implausible::NoItems.into());
             } else {
@@ -159,7 +166,11 @@ impl<'a> Reader<'a> {
             next = self.next_member()?;
         }
         self.end()?;
-        if ids.is_some() { Err(Implausible::NoItems.into()) } else { Ok(()) }
+        match (ids, is_refused) {
+            (Some(_), _) => Err(Implausible::NoItems.into()),
+            (None, true) => Err(Implausible::Refused.into()),
+            (None, false) => Ok(()),
+        }
     }
 
     /// Goes to the text's end, behind which there may only be white space.
@@ -270,19 +281,41 @@ impl<'a> Reader<'a> {
 
     #[inline(always)]
     fn take(&mut self, said: Said) -> Result<(), Fault> {
+        let status = said.status.ok_or_else(|| self.fault(ItemFault::Status))?;
+        let is_stored = matches!(status, 200 | 201);
         // Elasticsearch writes what an index refuses to the failure store under an id of its own making.
         match said.is_same_id {
             Some(true) => {}
-            Some(false) if said.is_in_failure_store == Some(true) => {}
+            Some(false) if is_stored && said.is_in_failure_store == Some(true) => {}
             Some(false) => return Err(self.fault(ItemFault::OtherId)),
             None => return Err(self.fault(ItemFault::NoId)),
         }
-        let status = said.status.ok_or_else(|| self.fault(ItemFault::Status))?;
-        if !matches!(status, 200 | 201 | 409) {
-            self.tell(said.error);
+        let error = said.error.filter(|error| self.is_error(*error));
+        if is_stored && error.is_some() {
+            return Err(self.fault(ItemFault::Contradiction));
+        }
+        let is_there = is_stored || status == 409 && self.is_there_already(error);
+        if !is_there {
+            self.tell(error);
         }
         self.statuses.push(status);
         Ok(())
+    }
+
+    /// Whether a value says that something went wrong: an object, or a text.
+    fn is_error(&self, (start, end): Span) -> bool {
+        match self.body[start] {
+            b'{' => true,
+            b'"' => end - start > b"\"\"".len(),
+            _ => false,
+        }
+    }
+
+    /// Whether the error beside a 409 is that a document of that id is there, and none of the other ones that servers have names for.
+    #[cold]
+    fn is_there_already(&self, error: Option<Span>) -> bool {
+        let kind = error.and_then(|(start, end)| reason::type_and_reason(&self.body[start..end]).0);
+        kind.is_none_or(|kind| !kind.ends_with("_exception") || ["conflict", "exists"].iter().any(|word| kind.contains(word)))
     }
 
     /// Remembers what is said of an item's error.

@@ -200,6 +200,34 @@ fn a_mixed_answer_is_read_document_by_document() {
     }
 }
 
+#[test]
+fn what_an_answer_repeats_of_the_request_is_neither_kept_nor_logged() {
+    let directory = directory();
+    let server = HttpServer::answering(|request| {
+        if request.method == "GET" {
+            return Reply::elasticsearch(request);
+        }
+        let who = request.header("authorization").expect("it says who").to_owned();
+        let error = json!({"type": "x".repeat(100_000) + &who, "reason": format!("not for {who}, whose password is hush-hush")});
+        let item = |id: String| json!({"create": {"_id": id, "status": 400, "error": error}});
+        let items: Vec<Value> = request.bulk_ids().into_iter().map(item).collect();
+        Reply::status(200).json(&json!({"errors": true, "items": items}))
+    });
+    let relay = keeping(&server, &directory).sink("user = \"relay\"\npassword = \"${HUSH:-hush-hush}\"").start();
+    send(relay.lines, albs(0..3));
+    relay.until(|metrics| metrics.sum("sink_refused_events_total") == 3);
+    let log = relay.stop().cleanly().log_text;
+    let letters = exported(directory.path());
+    assert_eq!(letters.len(), 3);
+    // What relay:hush-hush is in base64.
+    for secret in ["hush-hush", "cmVsYXk6aHVzaC1odXNo"] {
+        assert!(!log.contains(secret), "{log}");
+        assert!(letters.iter().all(|letter| !letter.to_string().contains(secret)), "{}", letters[0]);
+    }
+    assert_eq!(letters[0]["elbow"]["words"], "not for ***, whose password is ***");
+    assert!(letters[0]["elbow"]["error"].as_str().is_some_and(|kind| kind.chars().count() <= 100), "{}", letters[0]);
+}
+
 /// What replaying says, with this status.
 #[track_caller]
 fn replayed(directory: &Path, words: &[&str], status: i32) -> String {
@@ -489,6 +517,29 @@ fn of_several_hosts_those_that_are_there_share_the_work() {
     cluster.holds(0..5_000);
     relay.stop().cleanly();
     assert!(one.requests().len() > 3 && two.requests().len() > 3, "{} and {}", one.requests().len(), two.requests().len());
+}
+
+#[test]
+fn one_of_several_hosts_that_lies_or_refuses_costs_nothing_and_nobody_waits_for_it() {
+    for lie in [Reply::status(200).body("<html>all is well</html>"), Reply::status(400), Reply::status(413), Reply::status(500)] {
+        let cluster = Cluster::default();
+        let good = serving(&cluster);
+        let said = lie.clone();
+        let bad = HttpServer::answering(move |request| match &*request.method {
+            "GET" => Reply::elasticsearch(request),
+            _ => said.clone(),
+        });
+        let hosts = format!("hosts = [\"http://{}\", \"http://{}\"]\nindex = \"elb-%Y.%m.%d\"", bad.address(), good.address());
+        let relay = Relay::to_sink("elasticsearch", "elasticsearch", &hosts).start();
+        for from in (0..3_000).step_by(100) {
+            send(relay.lines, albs(from..from + 100));
+        }
+        cluster.holds(0..3_000);
+        let metrics = relay.until(|metrics| metrics.buffered("elasticsearch") == 0);
+        assert_eq!((metrics.delivered("elasticsearch"), metrics.sum("sink_refused_events_total")), (3_000, 0), "{lie:?}");
+        assert!(bad.requests().len() < 12, "{} requests to one that answers with {lie:?}", bad.requests().len());
+        relay.stop().cleanly();
+    }
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Parcels that did not arrive and are sent again, each not before its moment.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 use std::time::Instant;
 
 use crate::sink::parcel::Bounds;
 use crate::sink::parcel::Parcel;
+
+/// How long a parcel may wait for others beside its own wait, to be sent with them.
+const TOGETHER: Duration = Duration::from_secs(1);
 
 /// The queue of them.
 #[derive(Debug, Default)]
@@ -43,6 +47,14 @@ impl Again {
     /// Has a parcel sent again behind the others, not before `at`.
     pub(super) fn last(&mut self, at: Option<Instant>, parcel: Parcel) {
         self.insert(self.waiting.len(), at, parcel);
+    }
+
+    /// The same, and together with others that are sent soon after that moment: what is refused a document at a time would otherwise
+    /// be sent again a document at a time, too.
+    pub(super) fn together(&mut self, at: Instant, parcel: Parcel) {
+        let soon = at..=at + TOGETHER;
+        let others = self.waiting.iter().filter_map(|waiting| waiting.at).filter(|other| soon.contains(other));
+        self.last(Some(others.min().unwrap_or(at)), parcel);
     }
 
     /// Whether there is none.

@@ -19,6 +19,9 @@ use crate::sink::parcel::Parcel;
 /// How long after their next attempt documents that the destination did not take still count as not taken.
 const STUCK: Duration = Duration::from_secs(10);
 
+/// Attempts after which documents that the destination has no time for count as not taken, too: it is about them and not about the time.
+const STUBBORN: u32 = 3;
+
 impl<C: Courier> Dispatch<'_, C> {
     /// Sees to what came back.
     pub(super) fn land(&mut self, flight: Flight) {
@@ -155,23 +158,28 @@ impl<C: Courier> Dispatch<'_, C> {
         rest.tries = parcel.tries;
         rest.tries.start(sent);
         let mut next = rest.tries.fail(now, crate::sink::draw());
-        if is_all && verdict == Verdict::TooMuch {
-            self.hold.fail(sent, now, None, crate::sink::draw());
-        }
-        // As long as others arrive it is about these documents, such as their index, and they wait by themselves.
-        if is_all && verdict == Verdict::Pause && !std::mem::take(&mut self.has_arrived) {
-            self.pace.outage();
-            self.greeted = false;
+        // As long as others arrive it is about these documents, such as their index, and they wait by themselves. So they do where it
+        // did not take them before: that says nothing of others that it was not asked to take meanwhile.
+        let is_first = is_all && matches!(verdict, Verdict::TooMuch | Verdict::Pause) && parcel.tries.failures() == 0;
+        if is_first && !std::mem::take(&mut self.has_arrived) {
+            if verdict == Verdict::Pause {
+                self.pace.outage();
+                self.greeted = false;
+            }
             self.hold.fail(sent, now, None, crate::sink::draw());
             // Others are tried before them.
             next = self.hold.until().map_or(next, |until| next.max(until + LINGER));
         }
-        if verdict != Verdict::TooMuch {
+        if verdict != Verdict::TooMuch || rest.tries.failures() >= STUBBORN {
             self.stuck = Some(next + STUCK);
         }
         self.state.retried(rest.len() as u64);
         rest.compact();
-        self.again.last(Some(next), rest);
+        if is_all {
+            self.again.together(next, rest);
+        } else {
+            self.again.last(Some(next), rest);
+        }
     }
 
     fn note_arrivals(&mut self, documents: usize) {

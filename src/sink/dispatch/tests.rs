@@ -295,6 +295,40 @@ async fn a_destination_that_is_too_busy_for_any_document_is_asked_less_and_less(
     assert!(seen.requests() < 30, "{} requests in a minute", seen.requests());
 }
 
+#[tokio::test(start_paused = true)]
+async fn documents_that_it_never_has_time_for_do_not_hold_up_the_others() {
+    for status in [403, 429, 503] {
+        let mut relay = Relay::new(1);
+        let is_busy = |document: &String| {
+            let n = serde_json::from_str::<serde_json::Value>(document).unwrap()["n"].as_u64().unwrap();
+            n.is_multiple_of(10)
+        };
+        let script = move |_: usize, documents: &[String]| {
+            let others = (0..documents.len()).filter(|position| is_busy(&documents[*position]));
+            Ok(Delivery { others: others.map(|position| (position, Fate::Again(answered(status, true)))).collect() })
+        };
+        let (_sink, seen) = start(&mut relay, DeadLetters::default(), Box::new(script));
+        for from in (0..3_000).step_by(10) {
+            // The one it has no time for comes in requests with others and without.
+            relay.send(from..from + 1).await;
+            sleep(Duration::from_millis(if from % 20 == 0 { 0 } else { 300 })).await;
+            relay.send(from + 1..from + 10).await;
+            sleep(Duration::from_millis(700)).await;
+            let (arrived, want) = (seen.arrived().len(), (from + 10) / 10 * 9);
+            assert!(arrived + 9 >= want, "{arrived} of {want} that it has time for");
+            if from > 100 {
+                assert_ne!(relay.states[0].condition(), Condition::Delivering, "it is said all the time");
+            }
+        }
+        sleep(Duration::from_secs(2)).await;
+        let busy: Vec<usize> = (0..3_000).step_by(10).collect();
+        arrived_once(&relay, &seen, 0..3_000, &busy);
+        let before = seen.requests();
+        sleep(Duration::from_secs(600)).await;
+        assert!(seen.requests() - before < 200, "{} requests in ten minutes", seen.requests() - before);
+    }
+}
+
 /// How many of 2000 documents were ever sent, where the destination takes none or every other one, and no more than so many bytes may
 /// be held.
 async fn sent_while_held(held_bytes: usize, takes_some: bool) -> usize {

@@ -122,5 +122,6 @@ pub(super) fn question(method: Method, path: &str, body: Vec<u8>) -> Question {
         body: Content::from(body),
         answer_max: ANSWER_MAX,
         may_say_more: false,
+        news: None,
     }
 }

@@ -3,25 +3,36 @@
 //! A good answer counts only if it is whole. A refusal counts as soon as its status is there: whoever refuses a body may hang up
 //! before it is sent, and what is lost then is only the reason.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
+
+use hyper::Request;
 use hyper::Response;
 use hyper::StatusCode;
 use hyper::body::Incoming;
+use hyper::ext::on_informational;
 use hyper::header;
 use hyper::header::HeaderMap;
+use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use crate::net::tls::unacceptable;
 use crate::sink::SinkError;
 use crate::sink::http::Question;
+use crate::sink::http::auth::conceal_in;
+use crate::sink::http::body::Sending;
 
 /// What was answered.
 #[derive(Debug)]
@@ -32,6 +43,10 @@ pub(in crate::sink) struct Answer {
     pub(in crate::sink) retry_after: Option<Duration>,
     /// Who answered, for errors and the log.
     pub(in crate::sink) peer: String,
+    /// Which of the hosts that is.
+    pub(super) host: usize,
+    /// Headers that were sent and that nobody is to read.
+    pub(super) secrets: Vec<HeaderValue>,
 }
 
 impl Answer {
@@ -39,13 +54,33 @@ impl Answer {
     pub(in crate::sink) fn refused(&self, reason: String) -> SinkError {
         SinkError::Answered { peer: self.peer.clone(), status: self.status.as_u16(), reason, is_item: false }
     }
+
+    /// What a good answer says of one document, without the secrets that were sent: it may repeat the request, too.
+    pub(in crate::sink) fn conceal<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        conceal_in(text, &self.secrets)
+    }
 }
 
 /// The longest a `Retry-After` is believed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 
+/// Interim answers (1xx) to one request that are read before the answer.
+pub(super) const INTERIM_MAX: usize = 1_000;
+
 /// How long the reason for a refusal is waited for.
 const REASON_MAX: Duration = Duration::from_secs(5);
+
+/// Tells of the interim answers to a request when there are more than anybody can mean: reading them keeps a processor busy.
+pub(super) fn watch_interim(request: &mut Request<Sending>) -> Arc<Notify> {
+    let flooded = Arc::new(Notify::new());
+    let (count, tells) = (AtomicUsize::new(0), flooded.clone());
+    on_informational(request, move |_| {
+        if count.fetch_add(1, Ordering::Relaxed) == INTERIM_MAX {
+            tells.notify_one();
+        }
+    });
+    flooded
+}
 
 /// Reads an answer to its end; says also whether the connection can be used again.
 ///
@@ -88,7 +123,8 @@ pub(super) async fn read(
     }
     let closes = head.headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let retry_after = retry_after(&head.headers, Timestamp::now());
-    let answer = Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned() };
+    let answer =
+        Answer { status: head.status, body: body.into(), retry_after, peer: peer.to_owned(), host: 0, secrets: Vec::new() };
     Ok((answer, is_whole && !closes))
 }
 
@@ -133,7 +169,6 @@ pub(super) fn lost(peer: &str, error: &hyper::Error) -> SinkError {
 #[cfg(test)]
 mod tests {
     use hyper::header::HeaderName;
-    use hyper::header::HeaderValue;
 
     use super::*;
 

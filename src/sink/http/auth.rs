@@ -6,6 +6,7 @@
 mod aws;
 mod role;
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -141,18 +142,32 @@ impl Signer {
 /// destination, or a proxy before it, may repeat the request that it refuses, and the reason is logged.
 pub(super) fn conceal(body: Bytes, sent: &[HeaderValue]) -> Bytes {
     let mut body = body;
-    for value in sent {
-        let whole = value.to_str().unwrap_or_default();
-        let word = whole.rsplit(' ').next().unwrap_or_default();
-        let pair = STANDARD.decode(word).ok().and_then(|pair| String::from_utf8(pair).ok()).unwrap_or_default();
-        let password = pair.split_once(':').map_or("", |(_, password)| password);
-        for said in [whole, word, password].into_iter().filter(|said| !said.is_empty()) {
-            if memmem::find(&body, said.as_bytes()).is_some() {
-                body = String::from_utf8_lossy(&body).replace(said, "***").into();
-            }
+    for said in sent.iter().flat_map(words) {
+        if memmem::find(&body, said.as_bytes()).is_some() {
+            body = String::from_utf8_lossy(&body).replace(&said, "***").into();
         }
     }
     body
+}
+
+/// The same of one reason among others.
+pub(super) fn conceal_in<'a>(text: &'a str, sent: &[HeaderValue]) -> Cow<'a, str> {
+    let mut text = Cow::Borrowed(text);
+    for said in sent.iter().flat_map(words) {
+        if text.contains(&said) {
+            text = text.replace(&said, "***").into();
+        }
+    }
+    text
+}
+
+/// What of a header nobody is to read.
+fn words(value: &HeaderValue) -> impl Iterator<Item = String> + use<> {
+    let whole = value.to_str().unwrap_or_default();
+    let word = whole.rsplit(' ').next().unwrap_or_default();
+    let pair = STANDARD.decode(word).ok().and_then(|pair| String::from_utf8(pair).ok()).unwrap_or_default();
+    let password = pair.split_once(':').map_or("", |(_, password)| password);
+    [whole, word, password].map(str::to_owned).into_iter().filter(|said| !said.is_empty())
 }
 
 fn now() -> Micros {
@@ -167,7 +182,9 @@ mod tests {
     #[track_caller]
     fn check(sent: &'static str, body: &str, want: &str) {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        assert_eq!(conceal(body, &[HeaderValue::from_static(sent)]), want.as_bytes(), "{sent}");
+        let sent = [HeaderValue::from_static(sent)];
+        assert_eq!(conceal_in(std::str::from_utf8(&body).unwrap(), &sent), want);
+        assert_eq!(conceal(body, &sent), want.as_bytes(), "{sent:?}");
     }
 
     #[test]

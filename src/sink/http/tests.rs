@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::*;
 use crate::secret::Secret;
 use crate::sink::Verdict;
+use crate::sink::http::answer::INTERIM_MAX;
 
 /// What a peer does on a connection, one after the other.
 #[derive(Clone, Copy)]
@@ -120,6 +121,7 @@ fn question(body: impl Into<Vec<u8>>) -> Question {
         body: Content::from(body.into()),
         answer_max: 10,
         may_say_more: false,
+        news: None,
     }
 }
 
@@ -249,6 +251,95 @@ async fn what_a_host_does_not_do_another_one_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_host_that_is_not_believed_or_not_well_is_left_out_for_a_while() {
+    const NOT_ALLOWED: &str = "HTTP/1.1 405 No\r\nContent-Length: 0\r\n\r\n";
+    const BROKEN: &str = "HTTP/1.1 500 Broken\r\nContent-Length: 0\r\n\r\n";
+    for (answer, status) in [(OK, 200), (NOT_ALLOWED, 405), (BROKEN, 500)] {
+        let (bad, good) = (Peer::new(&[&[Turn::Says(answer)]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
+        let (client, state) = (client(&[&bad, &good]), state());
+        let said = client.ask(&question("x"), &state).await.unwrap();
+        assert_eq!(said.status, status);
+        if said.status.is_success() {
+            client.judge(&said, false);
+        }
+        for _ in 0..4 {
+            let said = client.ask(&question("x"), &state).await.unwrap();
+            assert_eq!(said.status, 200);
+            client.judge(&said, true);
+        }
+        assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_believed_again_is_not_left_out() {
+    let (one, other) = (Peer::new(&[&[Turn::Says(OK); 3]]).await, Peer::new(&[&[Turn::Says(OK); 3]]).await);
+    let (client, state) = (client(&[&one, &other]), state());
+    for is_believed in [false, true, true] {
+        let said = client.ask(&question("x"), &state).await.unwrap();
+        client.judge(&said, is_believed);
+    }
+    assert_eq!((peer_count(&one), peer_count(&other)), (1, 2));
+    let said = Answer { host: 0, ..client.ask(&question("x"), &state).await.unwrap() };
+    client.judge(&said, true);
+    ask(&client, &state).await.unwrap();
+    assert_eq!((peer_count(&one), peer_count(&other)), (2, 3));
+}
+
+#[tokio::test]
+async fn what_a_host_refuses_another_one_is_asked_for() {
+    for words in ["400 No", "413 Too large"] {
+        let answer: &'static str = format!("HTTP/1.1 {words}\r\nContent-Length: 0\r\n\r\n").leak();
+        let (bad, good) = (Peer::new(&[&[Turn::Says(answer)]]).await, Peer::new(&[&[Turn::Says(OK); 4]]).await);
+        let (client, state) = (client(&[&bad, &good]), state());
+        for _ in 0..4 {
+            assert_eq!(ask(&client, &state).await.unwrap(), 200, "{words}");
+        }
+        assert_eq!((peer_count(&bad), peer_count(&good)), (1, 4), "{words}");
+        assert!(state.last_error().is_some_and(|error| error.text.contains(&words[..3])), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn what_all_hosts_refuse_is_refused_and_none_of_them_is_left_out() {
+    const NO: &str = "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n";
+    let (one, other) = (Peer::new(&[&[Turn::Says(NO); 2]]).await, Peer::new(&[&[Turn::Says(NO); 2]]).await);
+    let (client, state) = (client(&[&one, &other]), state());
+    for times in 1..=2 {
+        assert_eq!(ask(&client, &state).await.unwrap(), 400);
+        assert_eq!((peer_count(&one), peer_count(&other)), (times, times));
+    }
+    // One that cannot be asked, or says that it is elsewhere, makes it no less refused.
+    const ELSEWHERE: &str = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
+    for turn in [Turn::HangsUp, Turn::Says(ELSEWHERE)] {
+        let (one, other) = (Peer::new(&[&[Turn::Says(NO)]]).await, Peer::new(&[&[turn]]).await);
+        assert_eq!(ask(&self::client(&[&one, &other]), &state).await.unwrap(), 400);
+        assert_eq!((peer_count(&one), peer_count(&other)), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn what_one_refuses_and_the_other_has_no_time_for_is_not_asked_of_both_for_ever() {
+    const NO: &str = "HTTP/1.1 400 No\r\nContent-Length: 0\r\n\r\n";
+    const BUSY: &str = "HTTP/1.1 429 Busy\r\nContent-Length: 0\r\n\r\n";
+    let (one, other) = (Peer::new(&[&[Turn::Says(NO); 2]]).await, Peer::new(&[&[Turn::Says(BUSY)]]).await);
+    let (client, state) = (client(&[&one, &other]), state());
+    assert_eq!(ask(&client, &state).await.unwrap(), 429, "it may still take it");
+    assert_eq!(ask(&client, &state).await.unwrap(), 400);
+    assert_eq!((peer_count(&one), peer_count(&other)), (2, 1));
+}
+
+#[tokio::test]
+async fn a_refusal_of_what_is_new_in_a_question_is_for_whoever_asked() {
+    const NO: &str = "HTTP/1.1 400 No\r\nContent-Length: 7\r\n\r\nno: new";
+    let (old, other) = (Peer::new(&[&[Turn::Says(NO); 2]]).await, Peer::new(&[&[Turn::Says(OK)]]).await);
+    let (client, state) = (client(&[&old, &other]), state());
+    let question = Question { news: Some("new"), ..question("x") };
+    assert_eq!(client.ask(&question, &state).await.unwrap().status, 400);
+    assert_eq!((peer_count(&old), peer_count(&other)), (1, 0));
+}
+
+#[tokio::test]
 async fn a_wait_that_one_of_several_hosts_asks_for_is_for_that_host() {
     let busy = "HTTP/1.1 429 Busy\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n";
     let (bad, good) =
@@ -366,6 +457,16 @@ async fn interim_answers_are_not_the_answer_and_none_is_asked_for() {
     assert_eq!(ask(&client, &state).await.unwrap(), 200);
     assert_eq!(peer.used(), [0, 0]);
     assert!(!peer.requests()[0].1.contains("expect:"), "{:?}", peer.requests());
+}
+
+#[tokio::test]
+async fn interim_answers_without_end_are_none() {
+    let flood = "HTTP/1.1 102 Wait\r\n\r\n".repeat(INTERIM_MAX + 1).leak();
+    let peer = Peer::new(&[&[Turn::Says(flood)]]).await;
+    is_unreadable(ask(&client(&[&peer]), &state()).await);
+    let much = ("HTTP/1.1 102 Wait\r\n\r\n".repeat(INTERIM_MAX) + OK).leak();
+    let peer = Peer::new(&[&[Turn::Says(much)]]).await;
+    assert_eq!(ask(&client(&[&peer]), &state()).await.unwrap(), 200);
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ pub enum Implausible {
     NoItems,
     /// Its object has more than one member `items`.
     ItemsTwice,
+    /// It has items, and beside them an error as of a request that came to nothing.
+    Refused,
     /// It has fewer items than there were documents.
     TooFew {
         /// Items there are.
@@ -51,6 +53,8 @@ pub enum ItemFault {
     Status,
     /// It says the same thing twice.
     Twice,
+    /// Its status is that of a stored document, and it has an error.
+    Contradiction,
 }
 
 impl ItemFault {
@@ -62,6 +66,7 @@ impl ItemFault {
             Self::OtherId => "its id is not the one that was sent",
             Self::Status => "it has no status from 100 to 599",
             Self::Twice => "it says one thing twice",
+            Self::Contradiction => "it is stored and has an error",
         }
     }
 }
@@ -73,6 +78,7 @@ impl fmt::Display for Implausible {
             Self::NotAnObject => f.write_str("the answer is not a JSON object"),
             Self::NoItems => f.write_str("the answer has no array of items"),
             Self::ItemsTwice => f.write_str("the answer has items twice"),
+            Self::Refused => f.write_str("the answer has items and an error of the whole request"),
             Self::TooFew { items, sent } => write!(f, "the answer has {items} items for {sent} documents"),
             Self::TooMany { sent } => write!(f, "the answer has more than {sent} items for {sent} documents"),
             Self::Item { position, fault } => write!(f, "item {position} of the answer: {}", fault.words()),

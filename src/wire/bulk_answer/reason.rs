@@ -44,7 +44,7 @@ pub fn error_reason(body: &[u8]) -> Option<ErrorReason> {
         b'<' | b'[' | b'"' => return None,
         _ => (None, Some(Cow::Borrowed(text))),
     };
-    let error_type = error_type.map(|word| cleaned(&word, TYPE_CHARS_MAX));
+    let error_type = error_type.map(|word| clean_type(&word));
     let reason = reason.map(|reason| clean_reason(&reason));
     (error_type.is_some() || reason.is_some()).then_some(ErrorReason { error_type, reason })
 }
@@ -167,6 +167,11 @@ const QUOTATIONS: &[Quotation] = &[
 /// A few passes over the text.
 pub fn clean_reason(reason: &str) -> String {
     cleaned(reason, REASON_CHARS_MAX)
+}
+
+/// A kind of error in the same way.
+pub fn clean_type(kind: &str) -> String {
+    cleaned(kind, TYPE_CHARS_MAX)
 }
 
 fn cleaned(reason: &str, chars_max: usize) -> String {

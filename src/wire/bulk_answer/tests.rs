@@ -115,10 +115,49 @@ fn an_error_is_told_with_its_kind_and_reason() {
 }
 
 #[test]
-fn errors_beside_a_stored_document_are_not_told() {
-    for status in [200, 201, 409] {
-        let body = format!(r#"{{"items":[{{"create":{{"_id":"{}","error":{{"type":"x"}},"status":{status}}}}}]}}"#, hex(0));
-        assert_eq!(told(body.as_bytes(), 1), Ok(vec![(0, status, None, None)]));
+fn what_is_stored_has_no_error() {
+    let with = |status: u16, error: &str| {
+        format!(r#"{{"items":[{},{{"create":{{"_id":"{}","error":{error},"status":{status}}}}}]}}"#, short(0, 201), hex(1))
+    };
+    for status in [200, 201] {
+        for error in [r#"{"type":"x","reason":"y"}"#, "{}", "\"no\""] {
+            check_lie(with(status, error), 2, "item 1 of the answer: it is stored and has an error");
+        }
+        for error in ["null", "false", "0", "[]", "\"\""] {
+            check(with(status, error), 2, &[201, status]);
+        }
+    }
+}
+
+#[test]
+fn a_conflict_is_one_only_where_it_is_about_the_id() {
+    let told = |error: &str| {
+        let body = format!(r#"{{"items":[{{"create":{{"_id":"{}","error":{error},"status":409}}}}]}}"#, hex(0));
+        let mut all = told(body.as_bytes(), 1).expect("it is plausible");
+        let (_, status, kind, reason) = all.remove(0);
+        assert_eq!(status, 409);
+        (kind, reason)
+    };
+    let conflict = r#"{"type":"version_conflict_engine_exception","reason":"r"}"#;
+    let exists = r#"{"type":"document_already_exists_exception"}"#;
+    for error in [conflict, exists, r#"{"type":"duplicate"}"#, r#"{"reason":"r"}"#, "\"old\"", "null", "{}"] {
+        assert_eq!(told(error), (None, None), "{error}");
+    }
+    let other = told(r#"{"type":"cluster_block_exception","reason":"blocked, no version_conflict_engine_exception"}"#);
+    assert_eq!(other.0.as_deref(), Some("cluster_block_exception"));
+    assert_eq!(other.1.as_deref(), Some("blocked, no version_conflict_engine_exception"));
+}
+
+#[test]
+fn an_answer_about_each_document_is_none_about_all_of_them() {
+    for error in [r#"{"type":"x","reason":"y"}"#, "\"no\"", "{}"] {
+        let why = "the answer has items and an error of the whole request";
+        check_lie(format!(r#"{{"items":[{}],"error":{error},"status":500}}"#, short(0, 201)), 1, why);
+        check_lie(format!(r#"{{"error":{error},"items":[{}]}}"#, short(0, 201)), 1, why);
+        check_lie(format!(r#"{{"error":{error},"status":500}}"#), 1, "the answer has no array of items");
+    }
+    for error in ["null", "false", "\"\""] {
+        check(format!(r#"{{"error":{error},"items":[{}]}}"#, short(0, 201)), 1, &[201]);
     }
 }
 
@@ -132,6 +171,11 @@ fn what_is_in_the_failure_store_has_an_id_of_its_own() {
     for store in [r#""failed""#, r#""not_enabled""#, "true", "null"] {
         check_lie(item(store, "jYAlbpYBmA4QTxGnMuwM"), 2, "item 0 of the answer: its id is not the one that was sent");
         check(item(store, &hex(0)), 2, &[201, 201]);
+    }
+    // What is not stored is not in there either.
+    for status in ["400", "409", "429"] {
+        let body = item(r#""used""#, "jYAlbpYBmA4QTxGnMuwM").replacen("201", status, 1);
+        check_lie(body, 2, "item 0 of the answer: its id is not the one that was sent");
     }
 }
 
@@ -279,7 +323,7 @@ proptest! {
             for (name, value) in &noise {
                 details[name] = json!([value, { "status": value }]);
             }
-            if let Some((kind, reason)) = error {
+            if let Some((kind, reason)) = error.as_ref().filter(|_| !matches!(status, 200 | 201)) {
                 details["error"] = json!({ "type": kind, "reason": reason, "caused_by": { "type": "t", "reason": "r" } });
             }
             json!({ "create": details })

@@ -11,6 +11,10 @@ use super::VERSION;
 
 const ACK_BYTES: usize = 6;
 
+/// Acks in a row that release nothing: far more than those of a server that says once a second that it is working, and fewer than keep
+/// anybody busy.
+const IDLE_ACKS_MAX: u32 = 10_000;
+
 /// How long a server may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -31,6 +35,8 @@ pub enum AckFault {
     Beyond,
     /// It acks fewer events of a window than it did before.
     Backwards,
+    /// It says again and again what it has said.
+    Endless,
 }
 
 impl AckFault {
@@ -41,6 +47,7 @@ impl AckFault {
             Self::FrameType => "it is a frame that is no ack",
             Self::Beyond => "it acks events that were not sent",
             Self::Backwards => "it acks fewer events than it did before",
+            Self::Endless => "it says again and again what it has said, and acks nothing",
         }
     }
 }
@@ -60,6 +67,8 @@ pub struct Client {
     released: u64,
     /// Whether the last ack said that the server is working.
     is_working: bool,
+    /// Acks since the last one that released something.
+    idle_acks: u32,
     ack: [u8; ACK_BYTES],
     have: usize,
     fault: Option<AckFault>,
@@ -79,6 +88,7 @@ impl Client {
             told: 0,
             released: 0,
             is_working: false,
+            idle_acks: 0,
             ack: [0; ACK_BYTES],
             have: 0,
             fault: None,
@@ -188,8 +198,7 @@ impl Client {
         self.is_working = number == 0 && !self.open.is_empty();
         if number == 0 {
             // It may have been on its way when the last window was released.
-            self.heard = Some(now);
-            return Ok(());
+            return self.idled(now);
         }
         let window = *self.open.front().ok_or(AckFault::Beyond)?;
         // What has not left here nobody can have.
@@ -200,17 +209,25 @@ impl Client {
         if number < self.told {
             return Err(AckFault::Backwards);
         }
-        self.heard = Some(now);
-        if number > self.told {
-            self.moved = Some(now);
-            self.released += u64::from(number - self.told);
+        if number == self.told {
+            return self.idled(now);
         }
+        (self.heard, self.moved) = (Some(now), Some(now));
+        self.idle_acks = 0;
+        self.released += u64::from(number - self.told);
         self.told = number;
         if number == window {
             self.open.pop_front();
             self.told = 0;
         }
         Ok(())
+    }
+
+    /// An ack that releases nothing: a sign of life, unless there is no end of them.
+    fn idled(&mut self, now: Instant) -> Result<(), AckFault> {
+        self.heard = Some(now);
+        self.idle_acks += 1;
+        if self.idle_acks > IDLE_ACKS_MAX { Err(AckFault::Endless) } else { Ok(()) }
     }
 }
 

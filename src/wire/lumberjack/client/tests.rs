@@ -71,6 +71,27 @@ fn acks_that_cannot_be_believed_end_it_and_what_came_before_stays_released() {
 }
 
 #[test]
+fn signs_of_life_without_end_are_none() {
+    let now = Instant::now();
+    for number in [0, 2] {
+        let mut client = with(&[5], now);
+        client.handle_read(&ack(2), now).expect("good");
+        client.handle_read(&ack(number).repeat(IDLE_ACKS_MAX as usize), now).expect("as many as may be");
+        client.handle_read(&ack(3), now).expect("one that releases something is no such sign");
+        client.handle_read(&ack(0).repeat(IDLE_ACKS_MAX as usize), now).expect("and after it they count anew");
+        let mut flooded = with(&[5], now);
+        flooded.handle_read(&ack(2), now).expect("good");
+        flooded.handle_read(&ack(number).repeat(IDLE_ACKS_MAX as usize), now).expect("as many as may be");
+        assert_eq!(flooded.handle_read(&ack(number), now), Err(AckFault::Endless));
+        assert_eq!((flooded.released(), flooded.windows()), (2, 1));
+    }
+    // Also where there is nothing to wait for.
+    let mut idle = with(&[5], now);
+    idle.handle_read(&ack(5), now).expect("good");
+    assert_eq!(idle.handle_read(&ack(0).repeat(IDLE_ACKS_MAX as usize + 1), now), Err(AckFault::Endless));
+}
+
+#[test]
 fn a_window_is_not_acked_as_a_whole_before_it_is_sent_as_a_whole() {
     let now = Instant::now();
     let mut client = with(&[3], now);
