@@ -7,6 +7,7 @@ mod beats;
 mod buffer;
 mod http;
 mod lookup;
+mod sink;
 mod source;
 mod tenant;
 mod tls;
@@ -30,6 +31,8 @@ pub use buffer::WriterMetrics;
 use http::HttpFamilies;
 pub use http::HttpMetrics;
 pub use lookup::LookupMetrics;
+use sink::SinkFamilies;
+pub use sink::SinkFigures;
 use source::BY_SOURCE;
 pub use source::ConnectionEnd;
 use source::LongerLines;
@@ -49,39 +52,6 @@ use crate::process::Process;
 use crate::redact::Rule;
 use crate::tally::REASONS;
 use crate::wire::proxy::Refusal;
-
-/// Figures of a sink at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct SinkFigures {
-    /// The sink's name.
-    pub name: String,
-    /// Events delivered.
-    pub delivered: u64,
-    /// Events not delivered yet.
-    pub buffered: u64,
-    /// Events it had left when the buffer was opened.
-    pub restored: u64,
-    /// Events it can never have.
-    pub lost: u64,
-    /// Events its destination has refused for good.
-    pub refused: u64,
-    /// Those of them that are nowhere any more.
-    pub dropped: u64,
-    /// Events it was not to have.
-    pub skipped: u64,
-    /// Events sent again.
-    pub retried: u64,
-    /// Bytes written, those written again included.
-    pub written_bytes: u64,
-    /// Connections made; none for sinks that have none.
-    pub connections: u64,
-    /// Attempts that failed.
-    pub failures: u64,
-    /// Whether it is taking documents.
-    pub up: bool,
-    /// Each condition a sink can be in, and whether it is in that.
-    pub conditions: Vec<(&'static str, bool)>,
-}
 
 /// Figures of everything that keeps its own, at one moment.
 #[derive(Clone, Debug, Default)]
@@ -292,18 +262,13 @@ impl Default for Metrics {
 struct AskedFamilies {
     buffer: BufferFamilies,
     memory: [IntGauge; 3],
-    sink_counters: [IntCounterVec; 9],
-    sink_buffered: IntGaugeVec,
-    sink_restored: IntGaugeVec,
-    sink_up: IntGaugeVec,
-    sink_condition: IntGaugeVec,
+    sinks: SinkFamilies,
     process: Process,
 }
 
 impl AskedFamilies {
     fn new(registry: &Registry) -> Self {
         let gauge = |name: &str, help: &str| gauges(registry, name, help, &[]).with_label_values(&[] as &[&str]);
-        let by_sink = |name: &str, help: &str| counters(registry, name, help, &["sink"]);
         Self {
             buffer: BufferFamilies::new(registry),
             memory: [
@@ -311,29 +276,7 @@ impl AskedFamilies {
                 gauge("memory_max_bytes", "The memory budget"),
                 gauge("memory_waiting_reads", "Reads that wait for memory: senders are being held back"),
             ],
-            sink_counters: [
-                by_sink("sink_delivered_events_total", "Events the sink has delivered, each counted once"),
-                by_sink("sink_retried_events_total", "Events sent again after a failure"),
-                by_sink("sink_written_bytes_total", "Bytes written, those written again included"),
-                by_sink("sink_connections_total", "Connections made"),
-                by_sink("sink_failures_total", "Attempts that failed"),
-                by_sink(
-                    "sink_lost_events_total",
-                    "Events the sink can never have: the buffer's files had them damaged or missing",
-                ),
-                by_sink("sink_refused_events_total", "Events the destination has refused for good"),
-                by_sink("sink_dropped_events_total", "Refused events that were not kept: there are no dead letters"),
-                by_sink("sink_skipped_events_total", "Events the sink was not to have"),
-            ],
-            sink_restored: gauges(
-                registry,
-                "sink_restored_events",
-                "Events the buffer held for the sink when the relay started",
-                &["sink"],
-            ),
-            sink_buffered: gauges(registry, "sink_buffered_events", "Events the sink has not delivered yet", &["sink"]),
-            sink_up: gauges(registry, "sink_up", "Whether the sink is taking documents", &["sink"]),
-            sink_condition: gauges(registry, "sink_condition", "1 for the condition the sink is in", &["sink", "condition"]),
+            sinks: SinkFamilies::new(registry),
             process: Process::new(),
         }
     }
@@ -344,28 +287,7 @@ impl AskedFamilies {
         for (gauge, value) in self.memory.iter().zip(memory) {
             gauge.set(signed(value));
         }
-        for sink in &figures.sinks {
-            let counts = [
-                sink.delivered,
-                sink.retried,
-                sink.written_bytes,
-                sink.connections,
-                sink.failures,
-                sink.lost,
-                sink.refused,
-                sink.dropped,
-                sink.skipped,
-            ];
-            for (family, count) in self.sink_counters.iter().zip(counts) {
-                raise(&family.with_label_values(&[&sink.name]), count);
-            }
-            self.sink_restored.with_label_values(&[&sink.name]).set(signed(sink.restored));
-            self.sink_buffered.with_label_values(&[&sink.name]).set(signed(sink.buffered));
-            self.sink_up.with_label_values(&[&sink.name]).set(i64::from(sink.up));
-            for (condition, is_in) in &sink.conditions {
-                self.sink_condition.with_label_values(&[&*sink.name, condition]).set(i64::from(*is_in));
-            }
-        }
+        figures.sinks.iter().for_each(|sink| self.sinks.copy(sink));
     }
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "support/buffer_world.rs"]
 mod buffer_world;
+#[path = "buffer_model/giving_up.rs"]
+mod giving_up;
 #[path = "support/modelled_disk.rs"]
 mod modelled_disk;
 #[path = "support/planted_disk.rs"]
@@ -184,6 +186,28 @@ fn numbers(log: &Log, from: Point) -> Vec<u64> {
 
 fn mark(log: &mut Log, point: Point) -> Result<(), LogError> {
     log.checkpoint(sinks().into_iter().map(|sink| (sink, point)).collect())
+}
+
+#[test]
+fn a_reader_passes_over_what_was_let_go_of_before_it_came_there() {
+    let machine = Machine::new(0);
+    let (mut log, _) = open(&machine, Durability::Disk).expect("nothing is wrong");
+    commit(&mut log, 0..12);
+    let mut reader = log.reader(Point::default());
+    let first = reader.read().expect("nothing is wrong");
+    assert_eq!(first.entries[0].0.seq, Seq(0));
+    // Its segment goes, the file becomes another one, and it was in the middle of it.
+    let (_, middle) = read(&log, Point::default())[6];
+    mark(&mut log, middle).expect("nothing is wrong");
+    commit(&mut log, 12..20);
+    let (mut numbers, mut lost) = (Vec::new(), Vec::new());
+    while numbers.last() != Some(&19) {
+        let out = reader.read().expect("nothing is wrong");
+        numbers.extend(out.entries.iter().map(|(entry, _)| entry.seq.0));
+        lost.extend(out.lost);
+    }
+    assert_eq!((numbers, lost), ((6..20).collect(), Vec::new()));
+    assert_eq!(log.segments().quarantined_bytes(), 0);
 }
 
 /// Losses of power that are tried for each story.

@@ -22,6 +22,7 @@ use elbow::pipeline::relay::SourcePlan;
 use elbow::sink::FilePlan;
 use elbow::sink::SinkKind;
 use elbow::sink::SinkPlan;
+use elbow::sink::WhenFull;
 use elbow::source::door::DoorPlan;
 use elbow::source::tcp::Confirm;
 use elbow::source::tcp::TcpSourcePlan;
@@ -50,7 +51,13 @@ fn plan(file: &Path) -> RelayPlan {
         admin: None,
         health: None,
         sources: vec![SourcePlan { door, kind, parse }],
-        sinks: vec![SinkPlan { name: "out".to_owned(), kind: SinkKind::File(file), fallback: None, when: None }],
+        sinks: vec![SinkPlan {
+            name: "out".to_owned(),
+            kind: SinkKind::File(file),
+            fallback: None,
+            when: None,
+            when_full: WhenFull::Block,
+        }],
         lookups: Vec::new(),
         tenants: TenantsPlan::default(),
         id_key: IdKey::PUBLISHED,

@@ -25,6 +25,8 @@ mod elasticsearch;
 mod fallback;
 #[path = "e2e/figures.rs"]
 mod figures;
+#[path = "e2e/giving_up.rs"]
+mod giving_up;
 #[path = "e2e/handling.rs"]
 mod handling;
 #[path = "e2e/haproxy.rs"]

@@ -3,6 +3,9 @@
 //! The lock is held for a few moves of pointers, once per append and once per read of many entries; batches are freed
 //! outside of it. It refuses to know what a sink does between reading and acking.
 
+mod shedding;
+
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -19,6 +22,8 @@ use crate::buffer::CursorStat;
 use crate::buffer::Entry;
 use crate::buffer::Fill;
 use crate::buffer::MemoryPlan;
+use crate::buffer::Yields;
+use crate::buffer::shedder::OfMemory;
 use crate::seq::Seq;
 
 /// The entries and what each sink has left of them.
@@ -30,6 +35,8 @@ pub(super) struct Memory {
     state: Mutex<State>,
     /// One per sink.
     wakes: Box<[Notify]>,
+    /// The same for who gives up its oldest entries.
+    asks: Box<[Notify]>,
 }
 
 #[derive(Debug)]
@@ -41,6 +48,13 @@ struct State {
     events: u64,
     events_appended: u64,
     closed: bool,
+    /// Room that is taken.
+    permits: u64,
+    /// Room that each append needs that waits for it, by a number of its own.
+    waiting: BTreeMap<u64, u32>,
+    tickets: u64,
+    /// Whether memory is short elsewhere, so that nothing more comes here although there is room.
+    pressed: bool,
     sinks: Box<[Progress]>,
 }
 
@@ -58,14 +72,42 @@ struct Progress {
     events: u64,
     bytes: u64,
     events_acked: u64,
+    events_shed: u64,
     /// Whether an append has to wake this sink.
     waits: bool,
+    /// Nothing where its entries stay until it has acked them.
+    yields: Option<Yields>,
 }
 
 impl State {
     /// The number the next entry will have.
     fn end(&self) -> u64 {
         self.first + self.held.len() as u64
+    }
+
+    /// Moves a sink on to the entry `to`; says what it has passed, where that is anything.
+    fn pass(&mut self, sink: usize, to: u64) -> Option<Acked> {
+        let Self { held, first, sinks, .. } = self;
+        let progress = &mut sinks[sink];
+        if progress.next >= to {
+            return None;
+        }
+        let mut passed = Acked { from: Seq(progress.next), to: Seq(to), ..Acked::default() };
+        let index = |seq: u64| usize::try_from(seq - *first).expect("held entries fit in memory");
+        for held in held.range(index(progress.next)..index(to)) {
+            passed.events += held.batch.len() as u64;
+            passed.bytes += held.bytes;
+        }
+        progress.next = to;
+        progress.events -= passed.events;
+        progress.bytes -= passed.bytes;
+        Some(passed)
+    }
+
+    /// Whether there is not even room for one of those that wait, of whom nobody knows here which is the next.
+    fn is_short(&self, bytes_max: u64) -> bool {
+        let needed = self.waiting.values().max();
+        self.pressed || needed.is_some_and(|needed| self.permits + u64::from(*needed) > bytes_max)
     }
 }
 
@@ -79,18 +121,31 @@ impl Memory {
             events: 0,
             events_appended: 0,
             closed: false,
+            permits: 0,
+            waiting: BTreeMap::new(),
+            tickets: 0,
+            pressed: false,
             sinks: (0..sinks).map(|_| Progress::default()).collect(),
         };
         let room = Semaphore::new(usize::try_from(bytes_max).expect("clamped to a number of permits"));
-        Self { bytes_max, room, state: Mutex::new(state), wakes: (0..sinks).map(|_| Notify::new()).collect() }
+        let bells = || (0..sinks).map(|_| Notify::new()).collect();
+        Self { bytes_max, room, state: Mutex::new(state), wakes: bells(), asks: bells() }
     }
 
     pub(super) async fn append(&self, batch: Batch) -> Result<Seq, Closed> {
         let permits = self.permits(&batch);
-        // Abandoned here, the semaphore takes the call out of its queue and the batch is dropped.
-        let permit = self.room.acquire_many(permits).await.map_err(|_| Closed)?;
+        let mut waiting = None;
+        let permit = match self.room.try_acquire_many(permits) {
+            Ok(permit) => permit,
+            Err(_) => {
+                waiting = Some(Waiting::new(self, permits));
+                // Abandoned here, the semaphore takes the call out of its queue and the batch is dropped.
+                self.room.acquire_many(permits).await.map_err(|_| Closed)?
+            }
+        };
         let seq = self.push(batch, permits).map_err(|_| Closed)?;
         permit.forget();
+        drop(waiting);
         Ok(seq)
     }
 
@@ -127,10 +182,16 @@ impl Memory {
             waits |= sink.waits;
         }
         state.held.push_back(Held { batch, bytes, permits });
+        state.permits += u64::from(permits);
         if waits {
             self.wake(&mut state);
         }
+        let asks = !state.waiting.is_empty();
         drop(state);
+        if asks {
+            // What this one has taken may be what another one lacks.
+            self.ask_all();
+        }
         Ok(Seq(seq))
     }
 
@@ -153,7 +214,10 @@ impl Memory {
 
     pub(super) fn fill(&self) -> Fill {
         let state = self.lock();
-        Fill { first: Seq(state.first), bytes: state.bytes, bytes_max: self.bytes_max }
+        let stays = || state.sinks.iter().filter(|sink| sink.yields.is_none());
+        let first = stays().map(|sink| sink.next).min().unwrap_or(state.end());
+        let bytes = stays().map(|sink| sink.bytes).max().unwrap_or(0);
+        Fill { first: Seq(first), bytes, bytes_max: self.bytes_max }
     }
 
     pub(super) fn stat(&self) -> BufferStat {
@@ -161,8 +225,8 @@ impl Memory {
         let state = self.lock();
         let each = state.sinks.iter();
         cursors.extend(each.map(|sink| {
-            let Progress { events, bytes, events_acked, .. } = *sink;
-            CursorStat { events, bytes, events_acked, ..CursorStat::default() }
+            let Progress { events, bytes, events_acked, events_shed, .. } = *sink;
+            CursorStat { events, bytes, events_acked, events_shed, ..CursorStat::default() }
         }));
         BufferStat {
             bytes: state.bytes,
@@ -176,8 +240,58 @@ impl Memory {
         }
     }
 
+    /// Lets go of what every sink has passed; `freed` is where that is put to be freed outside the lock.
+    fn free(&self, mut state: MutexGuard<'_, State>, freed: &mut Vec<Held>) {
+        let done = state.sinks.iter().map(|sink| sink.next).min().unwrap_or(state.first);
+        let mut room = 0;
+        while state.first < done {
+            let entry = state.held.pop_front().expect("what a sink has passed was held");
+            state.first += 1;
+            state.bytes -= entry.bytes;
+            state.events -= entry.batch.len() as u64;
+            state.permits -= u64::from(entry.permits);
+            room += entry.permits as usize;
+            freed.push(entry);
+        }
+        state.pressed &= room == 0;
+        drop(state);
+        freed.clear();
+        if room > 0 {
+            self.room.add_permits(room);
+        }
+    }
+
+    /// Wakes whoever gives up entries.
+    fn ask_all(&self) {
+        self.asks.iter().for_each(Notify::notify_one);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("nothing panics under the buffer's lock")
+    }
+}
+
+/// An append that waits for room; dropping it says that it does so no more.
+struct Waiting<'m> {
+    memory: &'m Memory,
+    ticket: u64,
+}
+
+impl<'m> Waiting<'m> {
+    fn new(memory: &'m Memory, permits: u32) -> Self {
+        let mut state = memory.lock();
+        state.tickets += 1;
+        let ticket = state.tickets;
+        state.waiting.insert(ticket, permits);
+        drop(state);
+        memory.ask_all();
+        Self { memory, ticket }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.memory.lock().waiting.remove(&self.ticket);
     }
 }
 
@@ -190,17 +304,29 @@ pub(super) struct Place {
     next: u64,
     /// Number behind the furthest entry ever read.
     read_end: u64,
+    /// Whether entries may be given up in its name.
+    yields: bool,
     /// Entries on their way to be freed outside the lock; kept for its memory.
     freed: Vec<Held>,
 }
 
 impl Place {
     pub(super) fn new(memory: Arc<Memory>, sink: usize) -> Self {
-        Self { memory, sink, next: 0, read_end: 0, freed: Vec::new() }
+        Self { memory, sink, next: 0, read_end: 0, yields: false, freed: Vec::new() }
+    }
+
+    pub(super) fn shedder(&mut self, yields: Yields) -> OfMemory {
+        self.yields = true;
+        OfMemory::new(self.memory.clone(), self.sink, yields)
+    }
+
+    pub(super) fn given_up_before(&self) -> Option<Seq> {
+        self.yields.then(|| Seq(self.memory.lock().sinks[self.sink].next))
     }
 
     pub(super) fn read(&mut self, entries_max: usize, bytes_max: usize, out: &mut Vec<Entry>) {
         let state = self.memory.lock();
+        self.next = self.next.max(state.sinks[self.sink].next);
         let from = usize::try_from(self.next - state.first).expect("held entries fit in memory");
         let mut bytes = 0;
         for held in state.held.range(from..).take(entries_max) {
@@ -218,6 +344,7 @@ impl Place {
         loop {
             {
                 let mut state = self.memory.lock();
+                self.next = self.next.max(state.sinks[self.sink].next);
                 if self.next < state.end() {
                     return true;
                 }
@@ -231,42 +358,22 @@ impl Place {
         }
     }
 
-    pub(super) fn ack(&mut self, through: Seq) -> Acked {
+    pub(super) fn ack(&mut self, through: Seq, told: impl FnOnce(&Acked)) -> Acked {
         assert!(through.0 < self.read_end, "entry {} is acked but was never read", through.0);
         let memory = &*self.memory;
         let mut state = memory.lock();
-        let State { held, first, sinks, .. } = &mut *state;
-        let progress = &mut sinks[self.sink];
         let mut acked = Acked::default();
-        if progress.next <= through.0 {
-            let from = usize::try_from(progress.next - *first).expect("held entries fit in memory");
-            let to = usize::try_from(through.0 - *first).expect("held entries fit in memory");
-            for held in held.range(from..=to) {
-                acked.events += held.batch.len() as u64;
-                acked.bytes += held.bytes;
-            }
-            progress.next = through.0 + 1;
-            progress.events -= acked.events;
-            progress.bytes -= acked.bytes;
-            progress.events_acked += acked.events;
-            self.next = self.next.max(progress.next);
+        if let Some(passed) = state.pass(self.sink, through.0 + 1) {
+            acked = passed;
+            told(&acked);
+            state.sinks[self.sink].events_acked += acked.events;
+            self.next = self.next.max(acked.to.0);
         }
-        let done = sinks.iter().map(|sink| sink.next).min().unwrap_or(*first);
-        let mut room = 0;
-        while *first < done {
-            let entry = held.pop_front().expect("what a sink acked was held");
-            *first += 1;
-            room += entry.permits as usize;
-            self.freed.push(entry);
-        }
-        for entry in &self.freed {
-            state.bytes -= entry.bytes;
-            state.events -= entry.batch.len() as u64;
-        }
-        drop(state);
-        self.freed.clear();
-        if room > 0 {
-            memory.room.add_permits(room);
+        let asks = state.is_short(memory.bytes_max);
+        memory.free(state, &mut self.freed);
+        if asks {
+            // Where a sink that gives up nothing has moved on, it may make room now that others do.
+            memory.ask_all();
         }
         acked
     }
@@ -276,7 +383,8 @@ impl Place {
     }
 
     pub(super) fn has_more(&self) -> bool {
-        self.next < self.memory.lock().end()
+        let state = self.memory.lock();
+        self.next.max(state.sinks[self.sink].next) < state.end()
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -421,7 +529,9 @@ mod tests {
                 let to = model.acked[sink].max(through as usize + 1);
                 let events: u32 = model.entries[model.acked[sink]..to].iter().sum();
                 let size = model.entries[model.acked[sink]..to].iter().map(|&events| bytes(events)).sum();
-                assert_eq!(cursors[sink].ack(Seq(through)), Acked { events: events.into(), bytes: size });
+                let acked = cursors[sink].ack(Seq(through));
+                let range = if to > model.acked[sink] { (model.acked[sink] as u64, to as u64) } else { (0, 0) };
+                assert_eq!((acked.from.0, acked.to.0, acked.events, acked.bytes), (range.0, range.1, events.into(), size));
                 model.acked[sink] = to;
                 model.read[sink] = model.read[sink].max(to);
             }
@@ -559,6 +669,104 @@ mod tests {
             assert_eq!(seen, (0..SENDERS * EACH).collect::<Vec<_>>());
         }
         assert_eq!(buffer.stat().bytes, 0);
+    }
+
+    #[tokio::test]
+    async fn what_waits_has_the_oldest_given_up_and_no_more_than_that() {
+        for yields in [Yields::First, Yields::Last] {
+            given_up_for_one_that_waits(yields).await;
+        }
+    }
+
+    async fn given_up_for_one_that_waits(yields: Yields) {
+        // A step is one entry.
+        let (buffer, mut cursors) = buffer(bytes(1) * 64, 2);
+        let mut shedder = cursors[0].shedder(yields);
+        for at in 0..64 {
+            let _ = buffer.append(batch(1, at)).await.expect("open");
+        }
+        assert!(timeout(Duration::ZERO, shedder.next()).await.is_err(), "nobody waits");
+        let mut waiting = Box::pin(buffer.append(batch(2, 64)));
+        assert!(timeout(Duration::ZERO, &mut waiting).await.is_err());
+        assert!(timeout(Duration::ZERO, shedder.next()).await.is_err(), "the other sink has it all");
+        let mut out = Vec::new();
+        cursors[1].read(64, usize::MAX, &mut out);
+        let _ = cursors[1].ack(Seq(40));
+        cursors[0].read(3, usize::MAX, &mut out);
+        for at in 0..2 {
+            let piece = timeout(MOMENT, shedder.next()).await.expect("somebody waits");
+            assert_eq!(piece.entries.iter().map(|entry| entry.seq.0).collect::<Vec<_>>(), [at]);
+            shedder.shed(|shed| assert_eq!((shed.from.0, shed.to.0), (at, at + 1)));
+        }
+        assert!(timeout(Duration::ZERO, shedder.next()).await.is_err(), "that is enough for who waits");
+        assert_eq!(timeout(MOMENT, waiting).await.expect("there is room").map(|receipt| receipt.seq()), Ok(Seq(64)));
+        let acked = cursors[0].ack(Seq(2));
+        assert_eq!((acked.from, acked.to, acked.events), (Seq(2), Seq(3), 1), "the first two were given up");
+        assert_eq!(cursors[0].ack(Seq(1)).events, 0);
+        let stat = buffer.stat();
+        assert_eq!((stat.cursors[0].events_shed, stat.cursors[0].events_acked, stat.cursors[0].events), (2, 1, 63));
+        assert_eq!((stat.cursors[1].events_shed, stat.cursors[1].events_acked), (0, 41));
+    }
+
+    #[tokio::test]
+    async fn a_sink_reads_on_behind_what_was_given_up() {
+        let (buffer, mut cursors) = buffer(bytes(1) * 64, 1);
+        let mut shedder = cursors[0].shedder(Yields::First);
+        for at in 0..10 {
+            let _ = buffer.append(batch(1, at)).await.expect("open");
+        }
+        for _ in 0..4 {
+            buffer.press();
+            let _ = timeout(MOMENT, shedder.next()).await.expect("it is asked");
+            shedder.shed(|_| {});
+        }
+        assert_eq!(read_one(&mut cursors[0]).map(|entry| entry.seq), Some(Seq(4)));
+        cursors[0].rewind();
+        for _ in 0..6 {
+            buffer.press();
+            let _ = timeout(MOMENT, shedder.next()).await.expect("it is asked");
+            shedder.shed(|_| {});
+        }
+        assert!(!cursors[0].has_more() && read_one(&mut cursors[0]).is_none());
+        buffer.press();
+        assert!(timeout(Duration::ZERO, shedder.next()).await.is_err(), "there is nothing");
+        buffer.close();
+        assert!(!timeout(MOMENT, cursors[0].wait()).await.expect("it is closed") && cursors[0].is_finished());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_wake_up_is_lost_while_the_oldest_are_given_up() {
+        const SENDERS: i64 = 4;
+        const EACH: i64 = 1_000;
+        let (buffer, mut cursors) = buffer(bytes(1) * 5, 2);
+        let mut shedder = cursors[1].shedder(Yields::Last);
+        let shed = tokio::spawn(async move {
+            loop {
+                let _ = shedder.next().await;
+                shedder.shed(|_| {});
+            }
+        });
+        let good = tokio::spawn(drain(cursors.remove(0)));
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| {
+                let buffer = buffer.clone();
+                tokio::spawn(async move {
+                    for at in 0..EACH {
+                        let events = 1 + (at % 4) as u32;
+                        let _ = buffer.append(batch(events, sender * EACH + at)).await.expect("open");
+                    }
+                })
+            })
+            .collect();
+        for sender in senders {
+            timeout(MOMENT, sender).await.expect("senders end").expect("no panic");
+        }
+        buffer.close();
+        assert_eq!(timeout(MOMENT, good).await.expect("it ends").expect("no panic").len() as i64, SENDERS * EACH);
+        let stat = buffer.stat();
+        assert_eq!(stat.cursors[0].events_shed, 0, "who keeps up loses nothing");
+        assert_eq!(stat.cursors[1].events_shed + stat.cursors[1].events, stat.events_appended);
+        shed.abort();
     }
 
     async fn drain(mut cursor: Cursor) -> Vec<i64> {

@@ -1,7 +1,8 @@
 //! The buffer: one sequence of entries between the sources and the sinks, with one [`Cursor`] per sink.
 //!
 //! An entry is one [`Batch`]. It is freed once every sink has acked it, so that a dead sink never stops another before
-//! the bound in bytes is reached; then appending waits. Where entries are kept is decided by [`Buffer`]'s constructor
+//! the bound in bytes is reached; then appending waits, unless the sinks that hold the oldest entries have these given up by a
+//! [`Shedder`] each. Where entries are kept is decided by [`Buffer`]'s constructor
 //! and seen by nobody else. It starts no task, counts no metric and never looks into a document.
 //!
 //! On disk, from the bytes up:
@@ -15,9 +16,11 @@
 //! commit      what that promises and how it fails          outside  entries of a log that another process writes
 //! sift        takes entries out of its middle
 //! store       queue ─ writer ─ window          place    one sink's way through window and segments
+//! shedder     gives up the oldest entries of a sink
 //! ```
 
 pub mod commit;
+mod cursor;
 pub mod disk;
 pub mod format;
 pub mod frame;
@@ -33,6 +36,7 @@ pub mod reader;
 mod receipt;
 pub mod recovery;
 pub mod segments;
+mod shedder;
 pub mod sift;
 pub mod stat;
 mod store;
@@ -44,6 +48,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::batch::Batch;
+pub use crate::buffer::cursor::Acked;
+pub use crate::buffer::cursor::Cursor;
 use crate::buffer::disk::Disk;
 use crate::buffer::format::Uuid;
 use crate::buffer::frame::SourceNames;
@@ -54,11 +60,15 @@ pub use crate::buffer::plan::DiskPlan;
 use crate::buffer::plan::GROUP_BYTES_MAX;
 pub use crate::buffer::plan::MemoryPlan;
 pub use crate::buffer::plan::WhenFull;
+pub use crate::buffer::plan::Yields;
 pub use crate::buffer::receipt::Receipt;
 pub use crate::buffer::receipt::Stored;
 pub use crate::buffer::receipt::Trail;
 use crate::buffer::recovery::OpenError;
 use crate::buffer::recovery::Recovered;
+pub use crate::buffer::shedder::Piece;
+pub use crate::buffer::shedder::Shed;
+pub use crate::buffer::shedder::Shedder;
 pub use crate::buffer::stat::BufferStat;
 pub use crate::buffer::stat::Condition;
 pub use crate::buffer::stat::CursorStat;
@@ -83,22 +93,12 @@ pub struct Entry {
 #[error("the buffer is closed")]
 pub struct Closed;
 
-/// What an ack moved past.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use]
-pub struct Acked {
-    /// Events in the entries acked by this call.
-    pub events: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
-
-/// How full a buffer is.
+/// How full a buffer is of what stays until it is acked: entries that may be given up are in nobody's way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fill {
-    /// Number of the first entry that some sink has not acked; of the next one where there is none.
+    /// Number of the first entry that such a sink has not acked; of the next one where there is none.
     pub first: Seq,
-    /// Bytes it takes.
+    /// Bytes it takes from there on.
     pub bytes: u64,
     /// Bytes it may take.
     pub bytes_max: u64,
@@ -136,7 +136,7 @@ impl Buffer {
     /// A buffer in memory with as many cursors as there are sinks; all of them start at its first entry.
     pub fn memory(plan: MemoryPlan, sinks: usize) -> (Self, Vec<Cursor>) {
         let memory = Arc::new(Memory::new(plan, sinks));
-        let cursors = (0..sinks).map(|sink| Cursor { place: Place::Memory(memory::Place::new(memory.clone(), sink)) });
+        let cursors = (0..sinks).map(|sink| Cursor::memory(memory::Place::new(memory.clone(), sink)));
         let cursors = cursors.collect();
         (Self { kept: Kept::Memory(memory), rejects: None }, cursors)
     }
@@ -163,10 +163,11 @@ impl Buffer {
         let ages = log.ages();
         let store = Store::new(limits, bytes_max, durability, sinks.to_vec(), &recovered.marks, ages, log.segments().clone());
         let store = Arc::new(store);
-        let cursors = recovered.marks.iter().enumerate().map(|(sink, mark)| {
-            let place = place::Place::new(store.clone(), sink, log.reader(*mark));
-            Cursor { place: Place::Disk(Box::new(place)) }
-        });
+        let cursors = recovered
+            .marks
+            .iter()
+            .enumerate()
+            .map(|(sink, mark)| Cursor::disk(place::Place::new(store.clone(), sink, log.reader(*mark))));
         let cursors = cursors.collect();
         let group_bytes_max = (segment_bytes / 4).min(GROUP_BYTES_MAX);
         let writer = Writer::new(log, store.clone(), names, bytes_max, group_bytes_max, plan.when_full);
@@ -265,6 +266,15 @@ impl Buffer {
         }
     }
 
+    /// Says that memory is short because of what is held in it: entries that may be given up are, as where an append waits. On
+    /// disk it is the bound on files that counts.
+    pub fn press(&self) {
+        match &self.kept {
+            Kept::Memory(memory) => memory.press(),
+            Kept::Disk(_) => {}
+        }
+    }
+
     /// Closes it and lets its writer come to an end: what can be committed is, and the sinks' marks are written.
     pub fn finish(&self) {
         match &self.kept {
@@ -302,93 +312,6 @@ impl Buffer {
         match &self.kept {
             Kept::Memory(memory) => memory.stat(),
             Kept::Disk(store) => store.stat(),
-        }
-    }
-}
-
-/// One sink's place in the sequence. Dropping it acks nothing: what it has left stays, and counts.
-#[derive(Debug)]
-pub struct Cursor {
-    place: Place,
-}
-
-#[derive(Debug)]
-enum Place {
-    Memory(memory::Place),
-    Disk(Box<place::Place>),
-}
-
-impl Cursor {
-    /// Reads the next entries without waiting, adding them to `out`: at most `entries_max`, and no further one once
-    /// `bytes_max` bytes of documents are passed. Takes one lock however many they are.
-    pub fn read(&mut self, entries_max: usize, bytes_max: usize, out: &mut Vec<Entry>) {
-        match &mut self.place {
-            Place::Memory(place) => place.read(entries_max, bytes_max, out),
-            Place::Disk(place) => place.read(entries_max, bytes_max, out),
-        }
-    }
-
-    /// Waits until there is something to read; `false` says that the buffer is closed and there never will be again,
-    /// but for a [`rewind`](Self::rewind).
-    ///
-    /// Abandoning the wait loses nothing.
-    pub async fn wait(&mut self) -> bool {
-        match &mut self.place {
-            Place::Memory(place) => place.wait().await,
-            Place::Disk(place) => place.wait().await,
-        }
-    }
-
-    /// Acks all entries up to and including this one. Acking again what is acked does nothing.
-    ///
-    /// # Panics
-    /// When that entry was never read: a sink cannot have delivered it.
-    pub fn ack(&mut self, through: Seq) -> Acked {
-        match &mut self.place {
-            Place::Memory(place) => place.ack(through),
-            Place::Disk(place) => place.ack(through),
-        }
-    }
-
-    /// Reads again from the first entry that is not acked.
-    pub fn rewind(&mut self) {
-        match &mut self.place {
-            Place::Memory(place) => place.rewind(),
-            Place::Disk(place) => place.rewind(),
-        }
-    }
-
-    /// Whether there is something to read now.
-    pub fn has_more(&self) -> bool {
-        match &self.place {
-            Place::Memory(place) => place.has_more(),
-            Place::Disk(place) => place.has_more(),
-        }
-    }
-
-    /// Waits until nothing more is to be read, because what is left is for the next start; for ever where it would be lost.
-    ///
-    /// Abandoning the wait loses nothing.
-    pub async fn settled(&self) {
-        match &self.place {
-            Place::Memory(_) => std::future::pending().await,
-            Place::Disk(place) => place.settled().await,
-        }
-    }
-
-    /// Whether nothing more is to be read, because what is left is for the next start.
-    pub fn is_settled(&self) -> bool {
-        match &self.place {
-            Place::Memory(_) => false,
-            Place::Disk(place) => place.is_settled(),
-        }
-    }
-
-    /// Whether the buffer is closed and everything in it is acked by this sink.
-    pub fn is_finished(&self) -> bool {
-        match &self.place {
-            Place::Memory(place) => place.is_finished(),
-            Place::Disk(place) => place.is_finished(),
         }
     }
 }

@@ -12,9 +12,11 @@ use tokio::task::spawn_blocking;
 
 use crate::buffer::Acked;
 use crate::buffer::Entry;
+use crate::buffer::Yields;
 use crate::buffer::format::Point;
 use crate::buffer::reader::Lost;
 use crate::buffer::reader::Reader;
+use crate::buffer::shedder::OfDisk;
 use crate::buffer::store::DiskRead;
 use crate::buffer::store::Store;
 use crate::seq::Seq;
@@ -30,6 +32,8 @@ pub(super) enum Lagging {
     Wait,
     /// There will be none.
     End,
+    /// It was given up, and so was everything before this place.
+    Passed(Point),
 }
 
 /// A place that is moved by reading and acking.
@@ -50,6 +54,8 @@ pub(super) struct Place {
     given: VecDeque<Given>,
     /// Number behind the furthest entry ever given.
     given_end: u64,
+    /// Whether entries may be given up in its name.
+    yields: bool,
     scratch: Vec<(Entry, Point)>,
 }
 
@@ -59,8 +65,7 @@ struct Given {
     seq: u64,
     events: u64,
     bytes: u64,
-    /// Events before it that are nowhere.
-    lost: u64,
+    /// The place behind it, and behind what is missing there where nothing follows.
     end: Point,
 }
 
@@ -72,7 +77,17 @@ impl Place {
         let next = store.mark(sink);
         let (ready, given) = Default::default();
         let (reader, origin) = (Some(reader.again(next)), reader);
-        Self { store, sink, next, reader, origin, job: None, ready, given, given_end: next.seq, scratch: Vec::new() }
+        let (job, given_end, yields, scratch) = (None, next.seq, false, Vec::new());
+        Self { store, sink, next, reader, origin, job, ready, given, given_end, yields, scratch }
+    }
+
+    pub(super) fn shedder(&mut self, yields: Yields) -> OfDisk {
+        self.yields = true;
+        OfDisk::new(self.store.clone(), self.sink, yields, self.origin.again(self.next))
+    }
+
+    pub(super) fn given_up_before(&self) -> Option<Seq> {
+        self.yields.then(|| Seq(self.store.mark(self.sink).seq))
     }
 
     pub(super) fn read(&mut self, entries_max: usize, bytes_max: usize, out: &mut Vec<Entry>) {
@@ -85,13 +100,17 @@ impl Place {
             for (entry, end) in self.scratch.drain(..) {
                 self.next = end;
                 self.given_end = self.given_end.max(end.seq);
-                self.given.push_back(Given::new(&entry, end, 0));
+                self.given.push_back(Given::new(&entry, end));
                 out.push(entry);
             }
             return;
         }
         if self.store.is_settled() {
             return;
+        }
+        if self.yields {
+            let mark = self.store.mark(self.sink);
+            while self.ready.pop_front_if(|ready| ready.end.seq <= mark.seq).is_some() {}
         }
         let mut count = 0;
         while count < entries_max
@@ -136,6 +155,7 @@ impl Place {
                 Lagging::InMemory => return true,
                 Lagging::End => return false,
                 Lagging::Wait => self.store.changed(self.sink).await,
+                Lagging::Passed(mark) => self.next = mark,
                 Lagging::OnDisk => {
                     let mut reader = self.reader.take().expect("no job has it");
                     reader.seek(self.next);
@@ -150,48 +170,40 @@ impl Place {
 
     /// Makes what was read ready to be given.
     fn take(&mut self, entries: Vec<(Entry, Point)>, lost: Option<Lost>) {
-        let mut missing = lost.map_or(0, |lost| lost.events());
-        if let Some(lost) = lost {
-            tracing::error!(
-                events = lost.events(),
-                from = lost.from.seq,
-                to = lost.to.seq,
-                "entries in the buffer are damaged or missing; what there is of them is in its quarantine"
-            );
-            self.store.lost(&lost);
+        if let Some(lost) = &lost {
+            say_lost(lost);
+            self.store.lost(lost);
             self.next = lost.to;
         }
         for (entry, end) in entries {
             self.next = end;
-            self.ready.push_back(Given { entry: Some(entry.clone()), ..Given::new(&entry, end, std::mem::take(&mut missing)) });
+            self.ready.push_back(Given { entry: Some(entry.clone()), ..Given::new(&entry, end) });
         }
-        if let Some(lost) = lost.filter(|_| missing > 0 || self.ready.is_empty()) {
+        if let Some(lost) = lost.filter(|_| self.ready.is_empty()) {
             // Nothing follows: the loss goes with what was given before it, or counts at once.
             match self.given.back_mut() {
-                Some(last) => {
-                    last.lost += missing;
-                    last.end = lost.to;
-                }
-                None => self.store.ack(self.sink, lost.to, 0, missing),
+                Some(last) => last.end = lost.to,
+                None => self.store.ack(self.sink, lost.to, |_| 0),
             }
         }
     }
 
-    pub(super) fn ack(&mut self, through: Seq) -> Acked {
+    pub(super) fn ack(&mut self, through: Seq, told: impl FnOnce(&Acked)) -> Acked {
         assert!(through.0 < self.given_end, "entry {} is acked but was never read", through.0);
         let mut acked = Acked::default();
-        let mut lost = 0;
-        let mut mark = None;
-        while let Some(given) = self.given.front().filter(|given| given.seq <= through.0) {
-            acked.events += given.events;
-            acked.bytes += given.bytes;
-            lost += given.lost;
-            mark = Some(given.end);
-            self.given.pop_front();
-        }
-        if let Some(mark) = mark {
-            self.store.ack(self.sink, mark, acked.events, lost);
-        }
+        let count = self.given.partition_point(|given| given.seq <= through.0);
+        let Some(last) = count.checked_sub(1).map(|last| self.given[last].end) else { return acked };
+        let given = self.given.range(..count);
+        self.store.ack(self.sink, last, |from| {
+            (acked.from, acked.to) = (Seq(from.seq), Seq(last.seq));
+            for given in given.filter(|given| given.seq >= from.seq) {
+                acked.events += given.events;
+                acked.bytes += given.bytes;
+            }
+            told(&acked);
+            acked.events
+        });
+        self.given.drain(..count);
         acked
     }
 
@@ -206,7 +218,7 @@ impl Place {
     }
 
     pub(super) fn has_more(&self) -> bool {
-        !self.store.is_settled() && (!self.ready.is_empty() || self.store.has_more(self.next.seq))
+        !self.store.is_settled() && (!self.ready.is_empty() || self.store.has_more(self.sink, self.next.seq))
     }
 
     pub(super) fn is_settled(&self) -> bool {
@@ -222,9 +234,19 @@ impl Place {
     }
 }
 
+/// Says that entries cannot be read, which nobody has given up.
+pub(super) fn say_lost(lost: &Lost) {
+    tracing::error!(
+        events = lost.events(),
+        from = lost.from.seq,
+        to = lost.to.seq,
+        "entries in the buffer are damaged or missing; what there is of them is in its quarantine"
+    );
+}
+
 impl Given {
-    fn new(entry: &Entry, end: Point, lost: u64) -> Self {
+    fn new(entry: &Entry, end: Point) -> Self {
         let (events, bytes) = (entry.batch.len() as u64, entry.batch.bytes() as u64);
-        Self { entry: None, seq: entry.seq.0, events, bytes, lost, end }
+        Self { entry: None, seq: entry.seq.0, events, bytes, end }
     }
 }

@@ -117,3 +117,12 @@ impl WhenFull {
         }
     }
 }
+
+/// When a sink's oldest entries are given up that take the room of new ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Yields {
+    /// Before those of sinks that yield last: what it gives up is kept elsewhere, and that may fail.
+    First,
+    /// Once nobody else has to give up anything more: nothing is given up in vain.
+    Last,
+}

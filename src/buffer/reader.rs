@@ -90,11 +90,26 @@ impl Reader {
         }
     }
 
-    /// The entries of the next frame that has any; nothing when everything committed has been read.
+    /// The entries of the next frame that has any; nothing when everything committed has been read. What has been let go of
+    /// is passed over and is no loss: somebody has given it up.
     ///
     /// # Errors
     /// What the disk says. That is no finding about the data; the same call may be made again.
     pub fn read(&mut self) -> io::Result<ReadOut> {
+        loop {
+            let from = self.next.seq;
+            let out = self.read_on();
+            let passed = self.segments.passed();
+            if from >= passed.seq {
+                return out;
+            }
+            // The file was let go of meanwhile, and whatever was found in it says nothing.
+            self.next = passed;
+            self.place = None;
+        }
+    }
+
+    fn read_on(&mut self) -> io::Result<ReadOut> {
         loop {
             // Taken before the segment's limit, so that everything before it lies before that.
             let end = self.segments.end();
@@ -222,7 +237,9 @@ impl Reader {
     /// Keeps the wrong bytes for whoever wants to look at them. That there is no room for them stops nobody.
     fn set_aside(&mut self) {
         let Some(place) = &mut self.place else { return };
-        if let Some((at, bytes)) = place.damage.take() {
+        if let Some((at, bytes)) = place.damage.take()
+            && self.segments.segment(place.number).is_some()
+        {
             let copied = set_aside(&*self.disk, &**place.walk.file(), place.number, at, bytes);
             self.segments.quarantined(copied.unwrap_or(0));
         }

@@ -35,12 +35,14 @@ pub struct Segments {
 struct State {
     list: VecDeque<Segment>,
     end: Point,
+    /// Where what has been let go of ends.
+    passed: Point,
 }
 
 impl Segments {
     /// These segments, oldest first, with what is committed ending there.
     pub fn new(list: VecDeque<Segment>, end: Point, quarantined: u64) -> Self {
-        Self { state: Mutex::new(State { list, end }), quarantined: AtomicU64::new(quarantined) }
+        Self { state: Mutex::new(State { list, end, passed: Point::default() }), quarantined: AtomicU64::new(quarantined) }
     }
 
     /// Bytes in the quarantine.
@@ -121,7 +123,15 @@ impl Segments {
     /// Takes out the first segment if another one begins at `mark` or before it, so that nothing in the first is needed.
     pub(super) fn take_spent(&self, mark: u64) -> Option<Segment> {
         let mut state = self.lock();
-        if state.list.get(1).is_some_and(|second| second.first.seq <= mark) { state.list.pop_front() } else { None }
+        let second = state.list.get(1).map(|second| second.first).filter(|second| second.seq <= mark)?;
+        state.passed = second;
+        state.list.pop_front()
+    }
+
+    /// The place before which segments have been let go of since the log was opened; their files may be gone, or hold something
+    /// else by now.
+    pub fn passed(&self) -> Point {
+        self.lock().passed
     }
 
     /// Whether nothing in the first segment is needed from `mark` on.

@@ -91,8 +91,8 @@ pub struct DiskStat {
     pub commit_took: Duration,
 }
 
-/// What one sink has left and has done. `events + events_acked + events_lost` is always `events_restored` and the buffer's
-/// `events_appended` together.
+/// What one sink has left and has done. `events + events_acked + events_lost + events_shed` is always `events_restored` and the
+/// buffer's `events_appended` together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CursorStat {
     /// Events not acked yet.
@@ -105,4 +105,6 @@ pub struct CursorStat {
     pub events_restored: u64,
     /// Events it can never have: damaged, missing or given up.
     pub events_lost: u64,
+    /// Events that were given up in its name to make room.
+    pub events_shed: u64,
 }

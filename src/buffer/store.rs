@@ -6,6 +6,7 @@
 //! may block. The lock is held for a few moves of pointers and never while a disk is at work.
 
 mod reading;
+mod shedding;
 mod writing;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use crate::buffer::DiskStat;
 use crate::buffer::Entry;
 use crate::buffer::Failure;
 use crate::buffer::Stored;
+use crate::buffer::Yields;
 use crate::buffer::format::Point;
 use crate::buffer::log::Durability;
 use crate::buffer::segments::Segments;
@@ -67,6 +69,8 @@ pub(super) struct Store {
     work: Condvar,
     /// One per sink.
     wakes: Box<[Notify]>,
+    /// The same for who gives up its oldest entries.
+    asks: Box<[Notify]>,
     /// Whether there was no room on the disk when that was last tried.
     full: watch::Sender<bool>,
     failure: watch::Sender<Option<Failure>>,
@@ -89,6 +93,8 @@ struct State {
     receipts: BTreeMap<(u64, u64), oneshot::Sender<Stored>>,
     tickets: u64,
     sinks: Box<[Progress]>,
+    /// Where entries are to be given up to, while the writer waits for that.
+    wanted: Option<Point>,
     /// When entries were received, here and there, oldest first.
     ages: VecDeque<(u64, Micros)>,
     events_appended: u64,
@@ -122,7 +128,10 @@ struct Progress {
     events_restored: u64,
     events_acked: u64,
     events_lost: u64,
+    events_shed: u64,
     waits: bool,
+    /// Nothing where its entries stay until it has acked them.
+    yields: Option<Yields>,
 }
 
 /// Samples of ages kept; beyond that every second one is forgotten.
@@ -159,6 +168,7 @@ impl Store {
             receipts: BTreeMap::new(),
             tickets: 0,
             sinks: marks.iter().map(progress).collect(),
+            wanted: None,
             ages,
             events_appended: 0,
             lost_events: 0,
@@ -179,6 +189,7 @@ impl Store {
             durability,
             room: Semaphore::new(queue_bytes_max),
             wakes: marks.iter().map(|_| Notify::new()).collect(),
+            asks: marks.iter().map(|_| Notify::new()).collect(),
             names,
             segments,
             state: Mutex::new(state),
@@ -300,6 +311,7 @@ impl Store {
             events_acked: sink.events_acked,
             events_restored: sink.events_restored,
             events_lost: sink.events_lost,
+            events_shed: sink.events_shed,
         });
         let entries = state.next - behind.seq;
         let sampled = state.ages.partition_point(|(seq, _)| *seq <= behind.seq);

@@ -72,6 +72,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(50);
 /// The same where the filesystem is full: asking costs writes.
 const FILESYSTEM_PAUSE: Duration = Duration::from_secs(1);
 
+/// How long it may take to give up a segment before senders are told that there is no room: half of what they are answered
+/// within.
+const SHED_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Notes a panic of the writer, which nobody would see on a thread of its own.
 struct Guard(Arc<Store>);
 
@@ -165,6 +169,9 @@ impl Writer {
                     continue;
                 }
             }
+            if self.wait_for_shedding(observe)? {
+                continue;
+            }
             self.store.full(full);
             if !std::mem::replace(&mut was_full, true) {
                 observe(Wrote::Full(full));
@@ -175,11 +182,29 @@ impl Writer {
         }
     }
 
+    /// Waits until the oldest segment is let go of because its entries are given up; `false`: they are not, or not soon.
+    fn wait_for_shedding(&mut self, observe: &impl Fn(Wrote)) -> Result<bool, Failure> {
+        let begun = Instant::now();
+        while begun.elapsed() < SHED_PATIENCE && self.store.ask_for_room() {
+            if self.store.pause(FULL_PAUSE) {
+                return Ok(false);
+            }
+            if self.store.has_spent() {
+                self.checkpoint(observe)?;
+                return Ok(true);
+            }
+            self.note_if_due()?;
+        }
+        Ok(false)
+    }
+
     /// Waits until it is worth trying again; sinks go on, and the segments they pass are let go. At the configured bound that is
-    /// when a tenth is free, so that senders are not stopped and started for every segment.
+    /// when a tenth is free, so that senders are not stopped and started for every segment; where entries are given up for room,
+    /// no more of them than has to be.
     fn wait_for_room(&mut self, full: Full, observe: &impl Fn(Wrote)) -> Result<bool, Failure> {
         let begun = Instant::now();
         let held = self.store.segments.held_bytes();
+        let mut sheds = false;
         loop {
             if self.store.has_spent() {
                 self.checkpoint(observe)?;
@@ -188,12 +213,13 @@ impl Writer {
             }
             let now = self.store.segments.held_bytes();
             let is_room = match full {
-                Full::Limit => now < held && now <= self.bytes_max / 10 * 9,
+                Full::Limit => now < held && (sheds || now <= self.bytes_max / 10 * 9),
                 Full::Filesystem => now < held || begun.elapsed() >= FILESYSTEM_PAUSE,
             };
             if is_room {
                 return Ok(true);
             }
+            sheds = self.store.ask_for_room();
             if self.store.pause(FULL_PAUSE) {
                 return Ok(false);
             }

@@ -32,7 +32,6 @@ use crate::cli::check::load;
 use crate::config::overrides::Overrides;
 use crate::pipeline::letters::KEPT;
 use crate::pipeline::letters::Letter;
-use crate::pipeline::letters::REFUSED;
 use crate::pipeline::letters::refused;
 use crate::time::format_millis;
 
@@ -153,7 +152,7 @@ fn list(place: &LettersPlace, wanted: Option<&str>, limit: u64) -> Result<u8, Tr
         }
         let (reason, message) = match (Letter::read(event.document), refused(event.document)) {
             (Some(letter), _) => (letter.reason, letter.message),
-            (None, Some(refused)) => (REFUSED.to_owned(), format!("{}: {}", refused.sink, refused.words)),
+            (None, Some(refused)) => (refused.reason.to_owned(), format!("{}: {}", refused.sink, refused.words)),
             (None, None) => (NO_LETTER.to_owned(), String::new()),
         };
         *counts.entry((source.to_owned(), reason.clone())).or_default() += 1;

@@ -36,6 +36,7 @@ use crate::sink::Release;
 use crate::sink::RotatePlan;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
+use crate::sink::WhenFull;
 use crate::units::size_text;
 
 use fallback::Wish;
@@ -183,7 +184,7 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
         Kind::Http => http_post::decide(&mut sink, false, shared).map(Box::new).map(SinkKind::HttpPost),
     };
     let when = when::decide(&mut sink, shared);
-    sink.later("when_full", "every sink blocks when the buffer is full: remove it");
+    let when_full = decide_when_full(&mut sink, shared);
     sink.belongs(&["path"], "sinks of type \"file\", \"http\" or \"logstash_http\"");
     sink.belongs(&["compression"], "sinks of type \"lumberjack\", \"elasticsearch\", \"http\" or \"logstash_http\"");
     sink.belongs(
@@ -200,7 +201,17 @@ fn decide_one(mut sink: Reader<'_, '_>, shared: &Shared, names: &mut Vec<String>
     sink.belongs(&["tls"], "sinks that connect to somebody");
     let wish = fallback::decide(&mut sink);
     sink.finish();
-    Some((SinkPlan { name, kind: kind?, fallback: None, when }, wish))
+    Some((SinkPlan { name, kind: kind?, fallback: None, when, when_full }, wish))
+}
+
+fn decide_when_full(sink: &mut Reader<'_, '_>, shared: &Shared) -> WhenFull {
+    let words = WhenFull::ALL.map(|word| (word.label(), word));
+    let when_full = sink.one_of("when_full", &Words { now: &words, later: &[] }, ("block", WhenFull::Block));
+    if when_full == WhenFull::DeadLetter && !shared.keeps_dead_letters {
+        let remedy = "write data_dir = \"/var/lib/elbow\" at the top of the file, or when_full = \"drop_oldest\"";
+        sink.refuse_key("when_full", "dead letters are kept on disk, and there is no data_dir", remedy);
+    }
+    when_full
 }
 
 #[derive(Clone, Copy)]

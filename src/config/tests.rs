@@ -31,6 +31,7 @@ mod sinks_tls;
 mod tenants;
 mod tls;
 mod when;
+mod when_full;
 
 fn variables(name: &str) -> Option<String> {
     match name {

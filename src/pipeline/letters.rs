@@ -16,7 +16,6 @@ use serde_json::Value;
 pub use self::outcome::Choice;
 use self::outcome::Fate;
 pub use self::outcome::Outcome;
-pub use self::refused::REFUSED;
 pub use self::refused::Refused;
 pub use self::refused::refused;
 

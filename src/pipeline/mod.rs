@@ -17,6 +17,7 @@ pub mod parse;
 pub mod plan;
 pub mod pool;
 mod preamble;
+mod pressure;
 pub mod relay;
 pub mod reload;
 mod sender;

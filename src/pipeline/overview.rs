@@ -130,7 +130,9 @@ fn sink_figures(state: &SinkState) -> SinkFigures {
         connections: counts.connections,
         failures: counts.failures,
         refused: counts.events_refused,
-        dropped: counts.events_dropped,
+        refused_dropped: counts.events_refused_dropped,
+        given_up: counts.events_given_up,
+        given_up_dropped: counts.events_given_up_dropped,
         skipped: counts.events_skipped,
         up: matches!(condition, Condition::Delivering | Condition::StandingBy),
         conditions: Condition::ALL.map(|one| (one.label(), one == condition)).into(),
@@ -139,10 +141,8 @@ fn sink_figures(state: &SinkState) -> SinkFigures {
 }
 
 fn sink(state: &SinkState, figures: &SinkFigures) -> Value {
-    let error = state.last_error().map(|error| {
-        let at = Received::at(error.at).text;
-        json!({ "text": error.text, "at": String::from_utf8_lossy(&at) })
-    });
+    let time = |at| String::from_utf8_lossy(&Received::at(at).text).into_owned();
+    let error = state.last_error().map(|error| json!({ "text": error.text, "at": time(error.at) }));
     json!({
         "name": figures.name,
         "condition": state.condition().label(),
@@ -150,6 +150,8 @@ fn sink(state: &SinkState, figures: &SinkFigures) -> Value {
         "delivered_events": figures.delivered,
         "buffered_events": figures.buffered,
         "refused_events": figures.refused,
+        "given_up_events": figures.given_up,
+        "gives_up_since": state.gives_up_since().map(time),
         "last_error": error,
     })
 }

@@ -35,6 +35,7 @@ use super::lookups::keep_fresh;
 use super::overview::Overview;
 use super::plan::ParsePlan;
 use super::pool::Pool;
+use super::pressure;
 use super::reload::Reload;
 use super::start_error::StartError;
 use super::storage::Storage;
@@ -125,11 +126,13 @@ pub struct Relay {
     pub health: Option<SocketAddr>,
     overview: Overview,
     stop: StopHandle,
-    /// Where sinks leave what their destinations refuse.
+    /// Where goes what the destinations of sinks refuse, and what of sinks is given up.
     refused: DeadLetters,
     source_metrics: Vec<SourceMetrics>,
     source_tasks: JoinSet<()>,
     sink_tasks: JoinSet<(String, Result<(), SinkError>)>,
+    /// What gives up documents of sinks when the buffer is full.
+    shed_tasks: JoinSet<()>,
     admin_task: Option<JoinHandle<()>>,
     health_task: Option<JoinHandle<()>>,
     lookup_task: Option<JoinHandle<()>>,
@@ -214,6 +217,7 @@ impl Relay {
             source_metrics: Vec::new(),
             source_tasks: JoinSet::new(),
             sink_tasks: JoinSet::new(),
+            shed_tasks: JoinSet::new(),
             admin_task: None,
             health_task: None,
             reload: reload.clone(),
@@ -225,11 +229,18 @@ impl Relay {
         relay.admin_task = admin_listener.map(|listener| tokio::spawn(admin::serve(listener, relay.overview.clone())));
         relay.health_task = health.map(|(listener, plan)| tokio::spawn(health::serve(listener, plan, relay.overview.clone())));
         let mut trusts = Vec::new();
-        for (sink, cursor) in sinks.into_iter().zip(cursors) {
+        for (sink, mut cursor) in sinks.into_iter().zip(cursors) {
             let (name, watch) = (sink.state().name().to_owned(), watch.clone());
             let letters = relay.refused.clone();
+            if let Some(shedding) = sink.shedding(&mut cursor, &letters) {
+                relay.shed_tasks.spawn(shedding.run(watch.clone()));
+            }
             trusts.extend(sink.tls().map(|(sink, tls)| Trust { sink: sink.to_owned(), tls: tls.clone() }));
             relay.sink_tasks.spawn(async move { (name, sink.run(cursor, letters, watch).await) });
+        }
+        if !relay.shed_tasks.is_empty() {
+            let (intake, buffer) = (relay.overview.intake.clone(), relay.overview.buffer.clone());
+            relay.shed_tasks.spawn(pressure::press(intake, buffer, watch.clone()));
         }
         relay.keep_lookups_fresh(lookups, &open);
         relay.keep_certificates_fresh(&open, trusts);

@@ -1,7 +1,7 @@
-//! What a destination has refused for good, kept with its reason until somebody looks.
+//! What a destination has refused for good, or never had because the buffer was full, kept with its reason until somebody looks.
 //!
-//! Each refused document becomes a letter: a document about it, with the refused one inside as it was. It is stored before the
-//! sink lets go of the event; where there is nowhere to store it, that is counted and said.
+//! Each such document becomes a letter: a document about it, with itself inside as it was. It is stored before the sink lets go
+//! of the event; where there is nowhere to store it, that is counted and said.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -36,7 +36,14 @@ impl Refusal {
     }
 }
 
-/// Where refused documents go.
+/// Why a document becomes a letter.
+#[derive(Clone, Copy)]
+enum Why<'w> {
+    Refused(&'w Refusal),
+    BufferFull,
+}
+
+/// Where refused documents go, and those that are given up.
 #[derive(Clone, Debug, Default)]
 pub struct DeadLetters {
     /// None where none are kept.
@@ -48,8 +55,11 @@ pub struct DeadLetters {
 /// Bytes of letters stored together; one may pass it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The tag of a letter that a sink has made.
+/// The tag of a letter about a document that a destination has refused.
 pub(super) const REFUSED: &str = "_elbow_refused";
+
+/// The tag of a letter about a document that a sink did not get to.
+pub(super) const BUFFER_FULL: &str = "_elbow_buffer_full";
 
 impl DeadLetters {
     /// Kept there; nowhere without a buffer.
@@ -57,7 +67,12 @@ impl DeadLetters {
         Self { letters, waiting: Arc::default() }
     }
 
-    /// Refused events that are being stored: until they are, the buffer they come from has them.
+    /// Whether there is a place for them.
+    pub fn are_kept(&self) -> bool {
+        self.letters.is_some()
+    }
+
+    /// Events that are being stored: until they are, the buffer they come from has them.
     pub fn waiting_events(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
@@ -66,14 +81,20 @@ impl DeadLetters {
     /// buffer they come from. Waits while there is no room.
     pub(super) async fn store(&self, parcel: &Parcel, refusals: &[Refusal], state: &SinkState) -> bool {
         if let Some(first) = refusals.first() {
-            state.refusing(parcel.len() as u64, first.status, &first.kind, &first.reason, self.letters.is_some());
+            state.refusing(parcel.len() as u64, first.status, &first.kind, &first.reason, self.are_kept());
         }
-        let Some(letters) = &self.letters else {
-            state.dropped(parcel.len() as u64);
-            return true;
-        };
+        self.keep(parcel, refusals.iter().map(Why::Refused), state.name()).await
+    }
+
+    /// The same for documents that a sink did not get to before the buffer was full.
+    pub(super) async fn store_given_up(&self, parcel: &Parcel, sink: &str) -> bool {
+        self.keep(parcel, std::iter::repeat(Why::BufferFull), sink).await
+    }
+
+    async fn keep<'w>(&self, parcel: &Parcel, whys: impl Iterator<Item = Why<'w>>, sink: &str) -> bool {
+        let Some(letters) = &self.letters else { return true };
         self.waiting.fetch_add(parcel.len() as u64, Ordering::Relaxed);
-        for batch in batches(parcel, refusals, state.name()) {
+        for batch in batches(parcel, whys, sink) {
             let Ok(receipt) = letters.append(batch).await else { return false };
             if receipt.stored().await == Stored::No {
                 return false;
@@ -85,7 +106,7 @@ impl DeadLetters {
 }
 
 /// The letters, those of one batch in one batch as far as that is not too large.
-fn batches(parcel: &Parcel, refusals: &[Refusal], sink: &str) -> Vec<Batch> {
+fn batches<'w>(parcel: &Parcel, whys: impl Iterator<Item = Why<'w>>, sink: &str) -> Vec<Batch> {
     let mut batches = Vec::new();
     let mut text = Vec::new();
     let mut marks: Vec<Mark> = Vec::new();
@@ -102,12 +123,12 @@ fn batches(parcel: &Parcel, refusals: &[Refusal], sink: &str) -> Vec<Batch> {
             is_rejects: true,
         });
     };
-    for ((document, mark, batch), refusal) in parcel.documents().zip(refusals) {
+    for ((document, mark, batch), why) in parcel.documents().zip(whys) {
         if of.is_some_and(|of| !std::ptr::eq(of, batch)) || text.len() + document.len() > BATCH_BYTES {
             close(&mut text, &mut marks, of);
         }
         of = Some(batch);
-        write(&mut text, document, mark, sink, refusal);
+        write(&mut text, document, mark, sink, why);
         let end = u32::try_from(text.len()).expect("a document is far smaller than four gigabytes");
         marks.push(Mark { end, ..*mark });
     }
@@ -115,19 +136,22 @@ fn batches(parcel: &Parcel, refusals: &[Refusal], sink: &str) -> Vec<Batch> {
     batches
 }
 
-/// One letter: the refused document stands at its end as it was.
-fn write(text: &mut Vec<u8>, document: &[u8], mark: &Mark, sink: &str, refusal: &Refusal) {
+/// What a letter about a document says that a sink did not get to.
+const WORDS: &str = "the buffer was full, and the sink had not delivered this yet (when_full = \"dead_letter\")";
+
+/// One letter: the document stands at its end as it was.
+fn write(text: &mut Vec<u8>, document: &[u8], mark: &Mark, sink: &str, why: Why<'_>) {
     let time = format_millis(mark.time);
     let time = std::str::from_utf8(&time).expect("digits and letters");
     let id = mark.id.hex();
     let id = std::str::from_utf8(&id).expect("digits and letters");
-    let Refusal { status, kind, reason } = refusal;
-    let about = json!({
-        "@timestamp": time,
-        "elbow": { "reason": "refused", "sink": sink, "status": status, "error": kind, "words": reason },
-        "event": { "id": id },
-        "tags": [REFUSED],
-    });
+    let (elbow, tag) = match why {
+        Why::Refused(Refusal { status, kind, reason }) => {
+            (json!({ "reason": "refused", "sink": sink, "status": status, "error": kind, "words": reason }), REFUSED)
+        }
+        Why::BufferFull => (json!({ "reason": "buffer_full", "sink": sink, "words": WORDS }), BUFFER_FULL),
+    };
+    let about = json!({ "@timestamp": time, "elbow": elbow, "event": { "id": id }, "tags": [tag] });
     let about = about.to_string();
     text.extend_from_slice(&about.as_bytes()[..about.len() - 1]);
     text.extend_from_slice(b",\"document\":");

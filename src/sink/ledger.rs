@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use crate::buffer::Acked;
 use crate::buffer::Entry;
 use crate::seq::Seq;
 use crate::sink::parcel::Parcel;
@@ -30,12 +31,19 @@ struct Open {
 }
 
 /// Entries that are done with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Done {
     /// The last of them.
     pub(super) through: Seq,
-    /// Documents of them that the destination has refused.
-    pub(super) refused: u64,
+    /// Those of them with documents that the destination has refused, and how many.
+    refused: Vec<(Seq, u64)>,
+}
+
+impl Done {
+    /// Documents that the destination has refused, of the entries that were acked; others were given up before.
+    pub(super) fn refused(&self, acked: &Acked) -> u64 {
+        self.refused.iter().filter(|(seq, _)| acked.has(*seq)).map(|(_, refused)| refused).sum()
+    }
 }
 
 impl Ledger {
@@ -69,8 +77,11 @@ impl Ledger {
         let mut done: Option<Done> = None;
         while let Some(open) = self.open.pop_front_if(|open| open.left == 0) {
             self.bytes -= open.bytes;
-            let refused = done.map_or(0, |done| done.refused) + open.refused;
-            done = Some(Done { through: open.seq, refused });
+            let done = done.get_or_insert_with(|| Done { through: open.seq, refused: Vec::new() });
+            done.through = open.seq;
+            if open.refused > 0 {
+                done.refused.push((open.seq, open.refused));
+            }
         }
         done
     }
@@ -111,11 +122,14 @@ mod tests {
         assert_eq!((ledger.done(), ledger.events()), (None, 4));
         ledger.settle(&parcel(1, 0, 1), false);
         assert_eq!(ledger.bytes(), 18, "it is kept until it is acked");
-        assert_eq!((ledger.done(), ledger.done()), (Some(Done { through: Seq(4), refused: 2 }), None));
+        let done = ledger.done().expect("the first two are");
+        assert_eq!((&done, ledger.done()), (&Done { through: Seq(4), refused: vec![(Seq(1), 2)] }, None));
+        let acked = |from, to| Acked { from: Seq(from), to: Seq(to), ..Acked::default() };
+        assert_eq!((done.refused(&acked(1, 5)), done.refused(&acked(2, 5)), done.refused(&acked(0, 0))), (2, 0, 0));
         ledger.settle(&parcel(5, 0, 3), true);
         assert_eq!(
             (ledger.done(), ledger.open.is_empty(), ledger.events(), ledger.bytes()),
-            (Some(Done { through: Seq(7), refused: 3 }), true, 0, 0)
+            (Some(Done { through: Seq(7), refused: vec![(Seq(5), 3)] }), true, 0, 0)
         );
     }
 

@@ -1,6 +1,7 @@
 //! Sinks: each takes a [`Cursor`](crate::buffer::Cursor) and hands what it reads to one destination until the buffer is closed and empty.
 //!
-//! A sink acks an entry when the destination has it, retries everything that may pass, and never drops one. It refuses
+//! A sink acks an entry when the destination has it, retries everything that may pass, and never drops one: what is given up when
+//! the buffer is full is given up beside it. It refuses
 //! to know where events came from, and never looks into a document.
 
 mod blocking;
@@ -20,6 +21,7 @@ mod lumberjack;
 mod pace;
 mod parcel;
 mod place;
+mod shedding;
 mod state;
 mod stdout;
 mod supply;
@@ -55,6 +57,7 @@ pub use crate::sink::http_post::BodyFormat;
 pub use crate::sink::http_post::HttpPostPlan;
 pub use crate::sink::lumberjack::LumberjackPlan;
 pub use crate::sink::pace::PacePlan;
+pub use crate::sink::shedding::Shedding;
 pub use crate::sink::state::Condition;
 pub use crate::sink::state::LastError;
 pub use crate::sink::state::SinkCounts;
@@ -75,6 +78,34 @@ pub struct SinkPlan {
     pub fallback: Option<Box<FallbackPlan>>,
     /// Which documents it gets, and its fallback in its stead; all of them where there is none.
     pub when: Option<SelectPlan>,
+    /// What becomes of its oldest documents when the buffer is full.
+    pub when_full: WhenFull,
+}
+
+/// What becomes of a sink's oldest documents when the buffer is full and it is among those that have not delivered them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// They stay, and senders wait.
+    #[default]
+    Block,
+    /// They become dead letters.
+    DeadLetter,
+    /// They are dropped, and counted.
+    DropOldest,
+}
+
+impl WhenFull {
+    /// All of them, in the order they are listed to people.
+    pub const ALL: [Self; 3] = [Self::Block, Self::DeadLetter, Self::DropOldest];
+
+    /// The word for it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::DeadLetter => "dead_letter",
+            Self::DropOldest => "drop_oldest",
+        }
+    }
 }
 
 /// Where documents go while a sink is down.
@@ -224,6 +255,8 @@ mod tests {
     use crate::buffer::Cursor;
     use crate::buffer::Entry;
     use crate::buffer::MemoryPlan;
+    use crate::buffer::Shedder;
+    use crate::buffer::Yields;
     use crate::seq::Seq;
     use crate::sink::supply::Supply;
     use crate::stop::Phase;
@@ -285,9 +318,14 @@ mod tests {
             tokio::spawn(run(supply, state, self.watch.clone()))
         }
 
+        /// What gives up the oldest entries of the sink that is started next.
+        pub(super) fn shedder(&mut self) -> Shedder {
+            self.cursors.last_mut().expect("a sink for each cursor").shedder(Yields::Last)
+        }
+
         /// Starts the next sink as what is planned.
         pub(super) fn start_plan(&mut self, kind: SinkKind) -> Task {
-            self.start_sink(SinkPlan { name: "sink".to_owned(), kind, fallback: None, when: None })
+            self.start_sink(SinkPlan { name: "sink".to_owned(), kind, fallback: None, when: None, when_full: WhenFull::Block })
         }
 
         pub(super) fn start_sink(&mut self, plan: SinkPlan) -> Task {

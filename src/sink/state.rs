@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -83,7 +84,11 @@ pub struct SinkCounts {
     /// Events the destination has refused for good, counted once, when they were let go of.
     pub events_refused: u64,
     /// Those of them that could not become dead letters, because none are kept.
-    pub events_dropped: u64,
+    pub events_refused_dropped: u64,
+    /// Events that were given up because the buffer was full, counted once.
+    pub events_given_up: u64,
+    /// Those of them that did not become dead letters, because that was not asked for.
+    pub events_given_up_dropped: u64,
 }
 
 /// A sink's face to metrics and the admin page.
@@ -100,7 +105,11 @@ pub struct SinkState {
     failures: AtomicU64,
     events_skipped: AtomicU64,
     events_refused: AtomicU64,
-    events_dropped: AtomicU64,
+    events_refused_dropped: AtomicU64,
+    events_given_up: AtomicU64,
+    events_given_up_dropped: AtomicU64,
+    /// Since when events are given up, without a longer pause; 0 while they are not.
+    gives_up_since: AtomicI64,
     /// Whether it has failed and not delivered since.
     failing: AtomicBool,
     last_error: Mutex<Option<LastError>>,
@@ -131,7 +140,10 @@ impl SinkState {
             failures: AtomicU64::new(0),
             events_skipped: AtomicU64::new(0),
             events_refused: AtomicU64::new(0),
-            events_dropped: AtomicU64::new(0),
+            events_refused_dropped: AtomicU64::new(0),
+            events_given_up: AtomicU64::new(0),
+            events_given_up_dropped: AtomicU64::new(0),
+            gives_up_since: AtomicI64::new(0),
             failing: AtomicBool::new(false),
             last_error: Mutex::new(None),
             untold: Mutex::default(),
@@ -168,8 +180,15 @@ impl SinkState {
             failures: self.failures.load(Ordering::Relaxed),
             events_skipped: self.events_skipped.load(Ordering::Relaxed),
             events_refused: self.events_refused.load(Ordering::Relaxed),
-            events_dropped: self.events_dropped.load(Ordering::Relaxed),
+            events_refused_dropped: self.events_refused_dropped.load(Ordering::Relaxed),
+            events_given_up: self.events_given_up.load(Ordering::Relaxed),
+            events_given_up_dropped: self.events_given_up_dropped.load(Ordering::Relaxed),
         }
+    }
+
+    /// Since when its events are given up because the buffer is full; nothing while they are not.
+    pub fn gives_up_since(&self) -> Option<Micros> {
+        Some(self.gives_up_since.load(Ordering::Relaxed)).filter(|since| *since != 0)
     }
 
     /// The last thing that went wrong; it stays when things are well again.
@@ -185,12 +204,24 @@ impl SinkState {
         self.events_skipped.fetch_add(events, Ordering::Relaxed);
     }
 
-    pub(super) fn refused(&self, events: u64) {
+    pub(super) fn refused(&self, events: u64, is_kept: bool) {
         self.events_refused.fetch_add(events, Ordering::Relaxed);
+        if !is_kept {
+            self.events_refused_dropped.fetch_add(events, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn dropped(&self, events: u64) {
-        self.events_dropped.fetch_add(events, Ordering::Relaxed);
+    /// Counts events that were given up because the buffer was full; `is_kept`: they are dead letters.
+    pub(super) fn given_up(&self, events: u64, is_kept: bool) {
+        self.events_given_up.fetch_add(events, Ordering::Relaxed);
+        if !is_kept {
+            self.events_given_up_dropped.fetch_add(events, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes since when events are given up, or that they are no more.
+    pub(super) fn gives_up(&self, since: Option<Micros>) {
+        self.gives_up_since.store(since.unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(super) fn retried(&self, events: u64) {
@@ -305,7 +336,7 @@ impl SinkState {
     }
 }
 
-fn now() -> Micros {
+pub(super) fn now() -> Micros {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Micros::try_from(since.as_micros()).unwrap_or(Micros::MAX)
 }

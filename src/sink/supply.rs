@@ -3,6 +3,9 @@
 //! A sink with a selection sees only what it wants, and none is given what is for another sink alone. The rest is acked on
 //! its behalf: at once where nothing before it is outstanding, otherwise together with the last entry before it that the sink
 //! has. So the sink's own acks stay in order, and nothing that it is not to have keeps the buffer full behind it.
+//!
+//! What is given up in the sink's name meanwhile is not given to it any more, and where it has it already, what it acks of that
+//! counts as nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -42,9 +45,8 @@ struct Pending {
     /// The last entry that is acked along with it: itself, or one behind it with nothing for the sink.
     through: Seq,
     /// What the sink has of it.
-    acked: Acked,
-    /// Documents in it and in those behind it that the sink is not to have.
-    skipped: u64,
+    events: u64,
+    bytes: u64,
 }
 
 /// Entries looked at in a row, and bytes of documents in them: between two such looks others have their turn.
@@ -66,6 +68,7 @@ impl Supply {
         if self.cursor.is_settled() {
             return;
         }
+        self.forget_given_up();
         let (mut entries_max, mut bytes_max) = (entries_max, bytes_max);
         self.give(&mut entries_max, &mut bytes_max, out);
         if entries_max > 0 && bytes_max > 0 {
@@ -81,6 +84,7 @@ impl Supply {
             if self.cursor.is_settled() {
                 return false;
             }
+            self.forget_given_up();
             if !self.ready.is_empty() {
                 return true;
             }
@@ -104,44 +108,44 @@ impl Supply {
         self.cursor.read(entries_max, bytes_max, &mut entries);
         let mut free = None;
         for entry in entries.drain(..) {
-            let all = entry.batch.len() as u64;
             let is_known = entry.seq.0 < self.looked_end;
             self.looked_end = self.looked_end.max(entry.seq.0 + 1);
-            let picked = match (entry.batch.sink.as_deref(), &mut self.select) {
-                // What it refused before and is to try again, whatever it selects now: nobody else has it.
-                (Some(sink), _) if sink == self.state.name() => Picked::All,
-                (Some(_), _) => Picked::Nothing,
-                (None, Some(select)) => select.pick(&entry.batch),
-                (None, None) => Picked::All,
-            };
-            let batch = match picked {
+            let batch = match pick(&entry, self.select.as_ref(), self.state.name()) {
                 Picked::All => entry.batch,
                 Picked::Some(batch) => Arc::new(batch),
-                Picked::Nothing if is_known => continue,
+                Picked::Nothing if is_known && !self.pending.is_empty() => continue,
                 Picked::Nothing => {
                     match self.pending.back_mut() {
-                        Some(before) => {
-                            before.through = entry.seq;
-                            before.skipped += all;
-                        }
-                        None => {
-                            let (_, skipped) = free.unwrap_or((entry.seq, 0));
-                            free = Some((entry.seq, skipped + all));
-                        }
+                        Some(before) => before.through = entry.seq,
+                        None => free = Some(entry.seq),
                     }
                     continue;
                 }
             };
             let seq = entry.seq;
             if !is_known {
-                let acked = Acked { events: batch.len() as u64, bytes: batch.bytes() as u64 };
-                self.pending.push_back(Pending { seq, through: seq, acked, skipped: all - acked.events });
+                let (events, bytes) = (batch.len() as u64, batch.bytes() as u64);
+                self.pending.push_back(Pending { seq, through: seq, events, bytes });
             }
             self.ready.push_back(Entry { seq, batch });
         }
         self.scratch = entries;
-        if let Some((through, skipped)) = free {
-            self.let_go(through, skipped);
+        if let Some(through) = free {
+            let _ = self.let_go(through, |_| {});
+        }
+    }
+
+    /// Forgets what was given up in the sink's name and was not given to it yet, or was taken back.
+    fn forget_given_up(&mut self) {
+        let Some(before) = self.cursor.given_up_before() else { return };
+        while self.ready.pop_front_if(|entry| entry.seq < before).is_some() {}
+        let mut last = None;
+        while let Some(pending) = self.pending.pop_front_if(|pending| pending.seq < before) {
+            last = Some(pending.through);
+        }
+        // What stands behind it with nothing for the sink would have been acked along with it.
+        if let Some(through) = last.filter(|through| *through >= before) {
+            let _ = self.let_go(through, |_| {});
         }
     }
 
@@ -158,29 +162,37 @@ impl Supply {
         }
     }
 
-    /// See [`Cursor::ack`]. What is told as acked is what the sink had.
+    /// See [`Cursor::ack`]. What is told as acked is what the sink had, without what was given up in its name before.
     pub(super) fn ack(&mut self, through: Seq) -> Acked {
-        assert!(through.0 < self.given_end, "entry {} is acked but was never read", through.0);
-        let (mut acked, mut skipped, mut last) = (Acked::default(), 0, None);
-        while let Some(pending) = self.pending.pop_front_if(|pending| pending.seq <= through) {
-            acked.events += pending.acked.events;
-            acked.bytes += pending.acked.bytes;
-            skipped += pending.skipped;
-            last = Some(pending.through);
-        }
-        // What was given before a rewind may be acked before it is given again.
-        while self.ready.pop_front_if(|entry| entry.seq <= through).is_some() {}
-        if let Some(last) = last {
-            self.let_go(last, skipped);
-        }
-        acked
+        self.ack_and(through, |_| {})
     }
 
-    /// Acks in the buffer. The skipped ones are counted first: whoever takes them off what is acked must not find them
-    /// missing.
-    fn let_go(&mut self, through: Seq, skipped: u64) {
-        self.state.skipped(skipped);
-        let _ = self.cursor.ack(through);
+    /// The same; `told` is told of it before anybody can see it in the figures.
+    pub(super) fn ack_and(&mut self, through: Seq, told: impl FnOnce(&Acked)) -> Acked {
+        assert!(through.0 < self.given_end, "entry {} is acked but was never read", through.0);
+        // What was given before a rewind may be acked before it is given again.
+        while self.ready.pop_front_if(|entry| entry.seq <= through).is_some() {}
+        let behind = self.pending.partition_point(|pending| pending.seq <= through);
+        let last = behind.checked_sub(1).map(|last| self.pending[last].through);
+        last.map_or_else(Acked::default, |last| self.let_go(last, told))
+    }
+
+    /// Acks in the buffer; says what of it the sink had. The others are counted as skipped before anybody sees it: whoever takes
+    /// them off what is acked must not find them missing.
+    fn let_go(&mut self, through: Seq, told: impl FnOnce(&Acked)) -> Acked {
+        let (pending, state) = (&self.pending, &self.state);
+        let mut had = Acked::default();
+        let _ = self.cursor.ack_and(through, |acked| {
+            had = Acked { events: 0, bytes: 0, ..*acked };
+            for pending in pending.iter().take_while(|pending| pending.seq <= through).filter(|pending| acked.has(pending.seq)) {
+                had.events += pending.events;
+                had.bytes += pending.bytes;
+            }
+            state.skipped(acked.events - had.events);
+            told(&had);
+        });
+        while self.pending.pop_front_if(|pending| pending.seq < had.to).is_some() {}
+        had
     }
 
     /// See [`Cursor::rewind`]. What was given before may still be acked.
@@ -211,6 +223,17 @@ impl Supply {
     /// See [`Cursor::is_finished`].
     pub(super) fn is_finished(&self) -> bool {
         self.cursor.is_finished()
+    }
+}
+
+/// What of an entry the sink of this name is to have.
+pub(super) fn pick(entry: &Entry, select: Option<&Select>, name: &str) -> Picked {
+    match (entry.batch.sink.as_deref(), select) {
+        // What it refused before and is to try again, whatever it selects now: nobody else has it.
+        (Some(sink), _) if sink == name => Picked::All,
+        (Some(_), _) => Picked::Nothing,
+        (None, Some(select)) => select.pick(&entry.batch),
+        (None, None) => Picked::All,
     }
 }
 

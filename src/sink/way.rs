@@ -9,10 +9,12 @@ use crate::net::tls::TlsError;
 use crate::select::Select;
 use crate::select::SelectPlan;
 use crate::sink::DeadLetters;
+use crate::sink::Shedding;
 use crate::sink::SinkError;
 use crate::sink::SinkKind;
 use crate::sink::SinkPlan;
 use crate::sink::SinkState;
+use crate::sink::WhenFull;
 use crate::sink::connect::Dialer;
 use crate::sink::dispatch;
 use crate::sink::dispatch::Courier;
@@ -41,6 +43,7 @@ pub struct Sink {
     first: Way,
     fallback: Option<(Way, Duration)>,
     when: Option<SelectPlan>,
+    when_full: WhenFull,
 }
 
 impl Sink {
@@ -49,11 +52,11 @@ impl Sink {
     /// # Errors
     /// Whose files are no use, and why.
     pub fn load(plan: SinkPlan) -> Result<Self, (String, TlsError)> {
-        let SinkPlan { name, kind, fallback, when } = plan;
+        let SinkPlan { name, kind, fallback, when, when_full } = plan;
         let fallback = fallback.map(|fallback| Way::load(fallback.name, fallback.kind, None).map(|way| (way, fallback.after)));
         let fallback = fallback.transpose()?.inspect(|(way, _)| way.state.standing_by());
         let state = fallback.as_ref().map(|(way, _)| way.state.clone());
-        Ok(Self { first: Way::load(name, kind, state)?, fallback, when })
+        Ok(Self { first: Way::load(name, kind, state)?, fallback, when, when_full })
     }
 
     /// What it shows of itself.
@@ -65,6 +68,12 @@ impl Sink {
     pub fn tls(&self) -> impl Iterator<Item = (&str, &Arc<ClientTls>)> {
         let ways = std::iter::once(&self.first).chain(self.fallback.iter().map(|(way, _)| way));
         ways.filter_map(|way| way.tls.as_ref().map(|tls| (way.name(), tls)))
+    }
+
+    /// What gives up its oldest documents when the buffer is full, where that was asked for; to be run beside it.
+    pub fn shedding(&self, cursor: &mut Cursor, letters: &DeadLetters) -> Option<Shedding> {
+        let select = self.when.clone().map(Select::new);
+        Shedding::new(self.when_full, cursor, select, letters, self.first.state.clone())
     }
 
     /// Delivers until the buffer is closed and everything in it is acked, or until [`Phase::Stop`](crate::stop::Phase::Stop).

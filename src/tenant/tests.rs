@@ -16,6 +16,7 @@ use crate::batch::Mark;
 use crate::batch::SourceId;
 use crate::buffer::Cursor;
 use crate::buffer::MemoryPlan;
+use crate::buffer::Yields;
 use crate::metrics::Figures;
 use crate::seq::Seq;
 
@@ -250,6 +251,20 @@ async fn without_a_share_of_its_own_a_tenant_may_hold_as_much_as_is_free() {
     assert!((50..=54).contains(&entries), "half of the buffer, and one entry: {entries}");
     world.append(&b, 10_000).await;
     assert!(b.is_ready());
+}
+
+#[tokio::test]
+async fn what_may_be_given_up_is_in_nobodys_share() {
+    let mut world = world(&two(Unknown::Allow), &[]);
+    let shedder = world.cursors[0].shedder(Yields::Last);
+    let a = world.lets_in("10.2.0.1", false, "a").tenant();
+    for _ in 0..100 {
+        assert!(a.is_ready());
+        world.append(&a, 10_000).await;
+    }
+    drop(shedder);
+    world.append(&a, 10_000).await;
+    assert_eq!(world.buffer.fill().bytes, world.buffer.stat().bytes, "now senders wait for the sink, and all of it counts");
 }
 
 #[test]

@@ -278,7 +278,8 @@ struct State {
     process: u64,
     /// The process was killed in a call and nobody has started another one yet.
     dead: bool,
-    locked: bool,
+    /// Folders somebody has the lock of.
+    locked: BTreeSet<String>,
     capacity: u64,
     short_one_in: u64,
     faults: Vec<Fault>,
@@ -311,7 +312,7 @@ impl Machine {
             folders: BTreeSet::new(),
             process: 0,
             dead: false,
-            locked: false,
+            locked: BTreeSet::new(),
             capacity: u64::MAX,
             short_one_in: 0,
             faults: Vec::new(),
@@ -333,7 +334,7 @@ impl Machine {
     pub(crate) fn crash_process(&self) {
         let mut state = self.state();
         state.note(Op::Lock, "=== killed", 0, 0);
-        state.locked = false;
+        state.locked.clear();
         state.restart();
     }
 
@@ -348,7 +349,7 @@ impl Machine {
     pub(crate) fn crash_power(&self, seed: u64) {
         let mut state = self.state();
         state.note(Op::Lock, "=== power lost", 0, 0);
-        state.locked = false;
+        state.locked.clear();
         state.restart();
         let chance = &mut Chance::new(seed);
         let likely = *chance.pick(&[0, 3, 5, 8, 9, 10]);
@@ -632,21 +633,22 @@ impl Drop for ModelledDisk {
         let holds = *self.holds_lock.get_mut().expect("nobody panics holding it");
         let mut state = self.machine.state();
         if holds && state.process == self.process {
-            state.locked = false;
+            state.locked.remove(&self.folder);
         }
     }
 }
 
 impl Disk for ModelledDisk {
     fn lock(&self) -> io::Result<bool> {
-        let mut state = self.begin(Op::Lock, LOCK_NAME)?;
-        if !state.names.contains_key(LOCK_NAME) {
+        let name = self.full_name(LOCK_NAME);
+        let mut state = self.begin(Op::Lock, &name)?;
+        if !state.names.contains_key(&name) {
             let inode = state.inode_next;
             state.inode_next += 1;
             state.inodes.insert(inode, Inode::default());
-            state.change(What::Create(LOCK_NAME.to_owned(), inode));
+            state.change(What::Create(name, inode));
         }
-        let was_free = !std::mem::replace(&mut state.locked, true);
+        let was_free = state.locked.insert(self.folder.clone());
         *self.holds_lock.lock().expect("nobody panics holding it") |= was_free;
         Ok(was_free)
     }

@@ -23,8 +23,10 @@ impl Store {
     pub(in crate::buffer) fn fill(&self) -> Fill {
         let held_bytes = self.segments.held_bytes();
         let state = self.lock();
-        let first = state.sinks.iter().map(|sink| sink.mark.seq).min().unwrap_or(state.end.seq);
-        Fill { first: Seq(first), bytes: held_bytes + state.queue_bytes, bytes_max: self.bytes_max }
+        let stays = state.sinks.iter().filter(|sink| sink.yields.is_none()).map(|sink| sink.mark).min().unwrap_or(state.end);
+        let may_go = state.sinks.iter().any(|sink| sink.yields.is_some());
+        let bytes = if may_go { held_bytes.min(state.end.byte - stays.byte) } else { held_bytes };
+        Fill { first: Seq(stays.seq), bytes: bytes + state.queue_bytes, bytes_max: self.bytes_max }
     }
 
     /// Lets sinks read nothing more: what they have read is all there is for them.
@@ -42,8 +44,8 @@ impl Store {
         drop(self.settling.subscribe().wait_for(|settled| *settled).await);
     }
 
-    /// Adds entries from the window to `out`, from `next` on, with the places behind them; nothing where they are only on
-    /// disk.
+    /// Adds entries from the window to `out`, from `next` on and none that was given up, with the places behind them; nothing
+    /// where they are only on disk.
     pub(in crate::buffer) fn read(
         &self,
         sink: usize,
@@ -54,6 +56,7 @@ impl Store {
     ) {
         let mut state = self.lock();
         let first = state.window_first();
+        let next = next.max(state.sinks[sink].mark.seq);
         if state.settled || next < first {
             return;
         }
@@ -75,10 +78,14 @@ impl Store {
     /// Where a sink has to look for the entry `next`; registers it to be woken where there is none.
     pub(in crate::buffer) fn look(&self, sink: usize, next: u64) -> Lagging {
         let mut state = self.lock();
-        state.sinks[sink].read = next;
         if state.settled {
             return Lagging::End;
         }
+        let mark = state.sinks[sink].mark;
+        if next < mark.seq {
+            return Lagging::Passed(mark);
+        }
+        state.sinks[sink].read = next;
         if next < state.end.seq {
             return if next < state.window_first() { Lagging::OnDisk } else { Lagging::InMemory };
         }
@@ -95,9 +102,9 @@ impl Store {
     }
 
     /// Whether there is something behind `next` that may be read.
-    pub(in crate::buffer) fn has_more(&self, next: u64) -> bool {
+    pub(in crate::buffer) fn has_more(&self, sink: usize, next: u64) -> bool {
         let state = self.lock();
-        !state.settled && next < state.end.seq
+        !state.settled && next.max(state.sinks[sink].mark.seq) < state.end.seq
     }
 
     /// Whether sinks shall read nothing more.
@@ -120,18 +127,24 @@ impl Store {
         self.lock().sinks[sink].mark
     }
 
-    /// Moves a sink's mark.
-    pub(in crate::buffer) fn ack(&self, sink: usize, mark: Point, events: u64, lost: u64) {
+    /// Moves a sink's mark. `count` is told where that begins, and says how many events there were; what else lies between is
+    /// lost.
+    pub(in crate::buffer) fn ack(&self, sink: usize, to: Point, count: impl FnOnce(Point) -> u64) {
         let mut state = self.lock();
         let progress = &mut state.sinks[sink];
         // Entries may have been given up meanwhile.
-        progress.mark = progress.mark.at_least(mark);
+        let from = progress.mark;
+        if to.seq <= from.seq {
+            return;
+        }
+        let events = count(from);
         progress.events_acked += events;
-        progress.events_lost += lost;
+        progress.events_lost += (to.event - from.event).saturating_sub(events);
+        progress.mark = to;
         let first = std::mem::replace(&mut state.moved, Moved::Since) != Moved::Since;
-        let is_full = matches!(state.condition, Condition::Full(_));
+        let is_awaited = matches!(state.condition, Condition::Full(_)) || state.wanted.is_some();
         drop(state);
-        if first || is_full {
+        if first || is_awaited {
             self.work.notify_one();
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -24,8 +25,10 @@ use crate::buffer::Cursor;
 use crate::buffer::DiskPlan;
 use crate::buffer::Entry;
 use crate::buffer::OnDisk;
+use crate::buffer::Shedder;
 use crate::buffer::Stored;
 use crate::buffer::WhenFull;
+use crate::buffer::Yields;
 use crate::buffer::disk::Disk;
 use crate::buffer::disk::DiskFile;
 use crate::buffer::disk::Item;
@@ -446,5 +449,222 @@ async fn a_batch_too_large_for_an_entry_is_cut_between_events() {
     }
     assert_eq!(read, whole);
     assert_eq!(times, (0..5_000).collect::<Vec<_>>());
+    running.finish();
+}
+
+/// Gives up whatever is asked for, all of it at once, and keeps the numbers of the entries.
+async fn shed(mut shedder: Shedder, shed: Arc<Mutex<Vec<u64>>>) {
+    let mut read = Vec::new();
+    loop {
+        let piece = shedder.next().await;
+        if piece.is_first {
+            read.clear();
+        }
+        read.extend(piece.entries.iter().map(|entry| entry.seq));
+        if piece.is_last {
+            shedder.shed(|those| {
+                let seqs = read.iter().filter(|seq| those.has(**seq)).map(|seq| seq.0);
+                shed.lock().expect("nobody panics holding it").extend(seqs);
+            });
+            read.clear();
+        }
+    }
+}
+
+fn start_shedding(cursor: &mut Cursor, yields: Yields) -> Arc<Mutex<Vec<u64>>> {
+    let numbers = Arc::default();
+    tokio::spawn(shed(cursor.shedder(yields), Arc::clone(&numbers)));
+    numbers
+}
+
+fn numbers(shed: &Mutex<Vec<u64>>) -> Vec<u64> {
+    shed.lock().expect("nobody panics holding it").clone()
+}
+
+/// Appends until the buffer says that it is full; how many were appended.
+async fn fill(running: &Running) -> i64 {
+    let mut sent = 0;
+    while running.buffer.stat().condition == Condition::Working {
+        if let Ok(receipt) = running.buffer.try_append(batch(sent, 100_000)) {
+            sent += 1;
+            drop(receipt);
+        }
+        tokio::time::sleep(Duration::from_micros(200)).await;
+        assert!(sent < 1_000, "sixteen million bytes are the bound");
+    }
+    sent
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_whose_oldest_entries_are_given_up_stops_nobody_and_gets_the_newest() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = open(&folder, &plan(2 << 20), 2);
+    let good = tokio::spawn(drain(running.cursors.pop().expect("a sink"), false));
+    let shed = start_shedding(&mut running.cursors[0], Yields::Last);
+    let mut held = Vec::new();
+    for number in 0..400 {
+        assert_eq!(append(&running.buffer, batch(number, 100_000)).await, Stored::Yes);
+        if number == 10 {
+            assert!(read_some(&mut running.cursors[0], &mut held).await);
+        }
+    }
+    let given_up = numbers(&shed);
+    assert_eq!(given_up, (0..given_up.len() as u64).collect::<Vec<_>>(), "the oldest, in order, and each once");
+    assert!(given_up.len() > 200 && given_up.len() < 350, "{}", given_up.len());
+    let cursor = &mut running.cursors[0];
+    let acked = cursor.ack(held.last().expect("some were read").seq);
+    assert_eq!((acked.events, acked.from, acked.to), (0, Seq(0), Seq(0)), "what was under way is given up already");
+    running.buffer.close();
+    let cursor = running.cursors.pop().expect("a sink");
+    let late = timeout(MOMENT, drain(cursor, false)).await.expect("it ends");
+    assert_eq!(late, (given_up.len() as i64..400).collect::<Vec<_>>());
+    assert_eq!(timeout(MOMENT, good).await.expect("it ends").expect("no panic"), (0..400).collect::<Vec<_>>());
+    let stat = running.buffer.stat();
+    let (late, good) = (&stat.cursors[0], &stat.cursors[1]);
+    assert_eq!((late.events_shed, late.events_lost, late.events_acked), (given_up.len() as u64, 0, 400 - given_up.len() as u64));
+    assert_eq!((good.events_shed, good.events_lost, good.events_acked), (0, 0, 400));
+    running.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_given_up_that_another_sink_keeps() {
+    for yields in [Yields::First, Yields::Last] {
+        given_up_once_nobody_keeps_it(yields).await;
+    }
+}
+
+async fn given_up_once_nobody_keeps_it(yields: Yields) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = open(&folder, &plan(2 << 20), 2);
+    let kept = running.cursors.pop().expect("a sink");
+    let shed = start_shedding(&mut running.cursors[0], yields);
+    let sent = fill(&running).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((numbers(&shed).len(), running.buffer.stat().cursors[0].events_shed), (0, 0));
+    // The other one goes on, and now it makes room.
+    let kept = tokio::spawn(drain(kept, false));
+    for number in sent..sent + 100 {
+        assert_eq!(append(&running.buffer, batch(number, 100_000)).await, Stored::Yes);
+    }
+    assert!(!numbers(&shed).is_empty());
+    running.buffer.close();
+    assert_eq!(timeout(MOMENT, kept).await.expect("it ends").expect("no panic").len() as i64, sent + 100);
+    running.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_yields_last_gives_up_nothing_before_the_others_have() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = open(&folder, &plan(2 << 20), 2);
+    let last = start_shedding(&mut running.cursors[0], Yields::Last);
+    let mut first = running.cursors[1].shedder(Yields::First);
+    let sent = fill(&running).await;
+    assert_eq!(numbers(&last).len(), 0, "the other one may not be able to");
+    let mut piece = timeout(MOMENT, first.next()).await.expect("it is asked");
+    let mut read = piece.entries.len();
+    while !piece.is_last {
+        first.shed(|_| {});
+        assert_eq!(numbers(&last).len(), 0);
+        piece = timeout(MOMENT, first.next()).await.expect("it is asked");
+        read += piece.entries.len();
+    }
+    first.shed(|_| {});
+    assert_eq!(append(&running.buffer, batch(sent, 100)).await, Stored::Yes, "a segment is enough");
+    assert_eq!(numbers(&last).len(), read, "the same");
+    // Whoever has the handle has gone: now senders wait for its sink.
+    drop(first);
+    fill(&running).await;
+    assert_eq!(numbers(&last).len(), read);
+    running.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_reads_what_is_being_given_up_skips_it_and_finds_nothing_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // No window to speak of: it reads from segments all the time, and those become others under its hands.
+    let mut running = open(&folder, &plan(256 << 10), 1);
+    let shed = start_shedding(&mut running.cursors[0], Yields::Last);
+    let buffer = running.buffer.clone();
+    let sender = tokio::spawn(async move {
+        for number in 0..3_000 {
+            let _ = buffer.append(batch(number, 30_000)).await.expect("it is open");
+        }
+        buffer.close();
+    });
+    let mut cursor = running.cursors.pop().expect("a sink");
+    let (mut seen, mut acked, mut out) = (Vec::new(), 0, Vec::new());
+    while read_some(&mut cursor, &mut out).await {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if let Some(last) = out.last().map(|entry| entry.seq) {
+            seen.extend(out.drain(..).map(|entry| entry.batch.received));
+            acked += cursor.ack(last).events;
+            if seen.len() % 5 == 0 {
+                cursor.rewind();
+            }
+        }
+    }
+    sender.await.expect("no panic");
+    assert!(seen.is_sorted_by(|one, next| one < next), "each once at the most, in order: {seen:?}");
+    let (stat, given_up) = (running.buffer.stat(), numbers(&shed).len() as u64);
+    let sink = &stat.cursors[0];
+    assert_eq!((sink.events, sink.events_lost, stat.disk.expect("a disk").quarantined_bytes), (0, 0, 0));
+    assert_eq!((sink.events_shed, sink.events_acked, given_up + acked), (given_up, acked, 3_000));
+    assert!(given_up > 100 && acked > 100, "{given_up} {acked}: both happen");
+    running.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_stays_so_over_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = open(&folder, &plan(2 << 20), 1);
+    let given_up = Arc::default();
+    let shedding = tokio::spawn(shed(running.cursors[0].shedder(Yields::First), Arc::clone(&given_up)));
+    for number in 0..300 {
+        assert_eq!(append(&running.buffer, batch(number, 100_000)).await, Stored::Yes);
+    }
+    let given_up = numbers(&given_up).len() as u64;
+    assert!(given_up > 100);
+    // It keeps the directory open.
+    shedding.abort();
+    let _ = shedding.await;
+    running.finish();
+    let running = open(&folder, &plan(2 << 20), 1);
+    assert_eq!(running.buffer.stat().cursors[0].events_restored, 300 - given_up);
+    running.finish();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ack_counts_from_the_first_entry_on_that_was_not_given_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut running = open(&folder, &plan(2 << 20), 1);
+    let mut shedder = running.cursors[0].shedder(Yields::Last);
+    let sent = fill(&running).await;
+    let mut held = Vec::new();
+    while held.len() < 40 {
+        assert!(read_some(&mut running.cursors[0], &mut held).await);
+    }
+    let mut read = 0;
+    loop {
+        let piece = timeout(MOMENT, shedder.next()).await.expect("it is asked");
+        read += piece.entries.len() as u64;
+        if piece.is_last {
+            break;
+        }
+    }
+    let mut told = None;
+    shedder.shed(|shed| told = Some(shed));
+    let shed = told.expect("nothing else has moved");
+    assert_eq!((shed.from, shed.to), (Seq(0), Seq(read)), "a segment");
+    assert!(read > 5 && read < 15, "{read}");
+    let cursor = &mut running.cursors[0];
+    let mut seen = Vec::new();
+    let acked = cursor.ack_and(Seq(39), |acked| seen.push(*acked));
+    assert_eq!((acked.from, acked.to, acked.events), (shed.to, Seq(40), 40 - read));
+    assert_eq!(seen, [acked]);
+    let stat = running.buffer.stat();
+    let sink = &stat.cursors[0];
+    assert_eq!((sink.events_shed, sink.events_acked, sink.events_lost), (read, 40 - read, 0));
+    assert_eq!(sink.events + 40, stat.events_appended);
+    assert_eq!(append(&running.buffer, batch(sent, 100)).await, Stored::Yes);
     running.finish();
 }

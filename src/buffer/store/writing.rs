@@ -114,6 +114,7 @@ impl Store {
             answers.push(first.remove());
         }
         state.condition = Condition::Working;
+        state.wanted = None;
         state.file_bytes = file_bytes;
         state.commit_took = took;
         let freed = trim(&mut state, self.limits.window_bytes_max);
@@ -206,6 +207,7 @@ impl Store {
         let mut state = self.lock();
         state.closed = true;
         state.given_up = true;
+        state.wanted = None;
         let receipts = std::mem::take(&mut state.receipts);
         self.wake(&mut state);
         drop(state);

@@ -8,6 +8,7 @@ use crate::config::reader::Reader;
 use crate::config::reader::Written;
 use crate::sink::FallbackPlan;
 use crate::sink::SinkPlan;
+use crate::sink::WhenFull;
 
 /// What a table says of it.
 pub(super) struct Wish {
@@ -47,6 +48,9 @@ pub(super) fn resolve(root: &mut Reader<'_, '_>, names: &[String], sinks: Vec<(S
         } else if sinks.iter().any(|(plan, _)| plan.name == other && plan.when.is_some()) {
             let remedy = "remove that: a fallback gets what the sink is to have that it stands in for";
             (format!("{other:?} has a when"), remedy.to_owned())
+        } else if sinks.iter().any(|(plan, _)| plan.name == other && plan.when_full != WhenFull::Block) {
+            let remedy = "write it for the sink that it stands in for: what is given up is what both have not delivered";
+            (format!("{other:?} has a when_full"), remedy.to_owned())
         } else {
             continue;
         };

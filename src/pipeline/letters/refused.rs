@@ -1,16 +1,19 @@
-//! Letters about documents that a destination has refused: the document itself stands in them as it was.
+//! Letters about documents that a sink has not delivered, because its destination has refused them or the buffer was full: the
+//! document itself stands in them as it was.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// A letter about a document that a destination has refused.
+/// A letter about a document that a sink has not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// The sink whose destination that is.
+    /// Why, in a word.
+    pub reason: &'static str,
+    /// The sink that was to deliver it.
     pub sink: String,
-    /// What the destination said.
+    /// What the destination said, or the relay.
     pub words: String,
     /// The document as it was, newline included.
     pub document: Vec<u8>,
@@ -20,17 +23,15 @@ pub struct Refused {
 pub fn refused(letter: &[u8]) -> Option<Refused> {
     let members: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(letter).ok()?;
     let about: Value = serde_json::from_str(members.get("elbow")?.get()).ok()?;
-    if about["reason"] != REFUSED {
-        return None;
-    }
+    let reason = REASONS.into_iter().find(|reason| about["reason"] == *reason)?;
     // As it was, byte by byte: its numbers may be larger than any that are calculated with.
     let document = format!("{}\n", members.get("document")?.get()).into_bytes();
     let text = |name: &str| about[name].as_str().unwrap_or_default().to_owned();
-    Some(Refused { sink: text("sink"), words: text("words"), document })
+    Some(Refused { reason, sink: text("sink"), words: text("words"), document })
 }
 
-/// The reason in such a letter.
-pub const REFUSED: &str = "refused";
+/// The reasons in such letters.
+const REASONS: [&str; 2] = ["refused", "buffer_full"];
 
 #[cfg(test)]
 mod tests {
@@ -39,9 +40,13 @@ mod tests {
     #[test]
     fn the_document_comes_out_byte_by_byte() {
         let document = r#"{"a":12345678901234567890123,"a":1.0e400,"b":"\u00e4 ","c":{"document":1}}"#;
-        let letter = format!(r#"{{"elbow":{{"reason":"refused","sink":"s","status":400,"words":"no"}},"document":{document}}}"#);
-        let want = Refused { sink: "s".to_owned(), words: "no".to_owned(), document: format!("{document}\n").into_bytes() };
-        assert_eq!(refused(letter.as_bytes()), Some(want));
+        for reason in REASONS {
+            let letter =
+                format!(r#"{{"elbow":{{"reason":"{reason}","sink":"s","status":400,"words":"no"}},"document":{document}}}"#);
+            let document = format!("{document}\n").into_bytes();
+            let want = Refused { reason, sink: "s".to_owned(), words: "no".to_owned(), document };
+            assert_eq!(refused(letter.as_bytes()), Some(want));
+        }
     }
 
     #[test]

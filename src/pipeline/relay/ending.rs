@@ -139,7 +139,13 @@ impl Relay {
     pub(super) async fn end(mut self, failure: Option<String>) -> Ended {
         self.stop.advance(Phase::Stop);
         self.overview.buffer.close();
-        let _ = timeout(SINK_GRACE, async { while self.sink_tasks.join_next().await.is_some() {} }).await;
+        let sinks = async {
+            while self.sink_tasks.join_next().await.is_some() {}
+            all_ended(&mut self.shed_tasks).await;
+        };
+        let _ = timeout(SINK_GRACE, sinks).await;
+        // One that waits for dead letters to be stored would count when nobody looks any more.
+        self.shed_tasks.shutdown().await;
         self.finish_writing().await;
         let stat = self.overview.buffer.stat();
         let stays = self.overview.buffer.outlives_the_process();
@@ -157,8 +163,14 @@ impl Relay {
         let uncommitted = self.overview.buffer.uncommitted_events() + letters;
         let dropped = self.source_metrics.iter().map(SourceMetrics::events_dropped_at_stop).sum::<u64>() + uncommitted;
         for ((name, left), state) in undelivered.iter().zip(&self.overview.sinks) {
-            let SinkCounts { events_delivered: delivered, events_refused: refused, .. } = state.counts();
-            if *left == 0 && refused == 0 {
+            let SinkCounts { events_delivered: delivered, events_refused: refused, events_given_up: given_up, .. } =
+                state.counts();
+            if given_up > 0 {
+                tracing::warn!(sink = %name, events = given_up, "events were given up because the buffer was full");
+            }
+            if *left == 0 && given_up > 0 {
+                tracing::info!(sink = %name, delivered, refused, "everything else is delivered or refused");
+            } else if *left == 0 && refused == 0 {
                 tracing::info!(sink = %name, delivered, "everything is delivered");
             } else if *left == 0 {
                 tracing::info!(sink = %name, delivered, refused, "everything is delivered or refused");

@@ -37,9 +37,13 @@ impl<C: Courier> Dispatch<'_, C> {
     /// Acks what all of is done with.
     pub(super) fn ack(&mut self) {
         if let Some(done) = self.ledger.done() {
-            let acked = self.cursor.ack(done.through);
-            self.state.delivered(acked.events - done.refused);
-            self.state.refused(done.refused);
+            let (state, are_kept) = (&self.state, self.letters.are_kept());
+            // Refused ones are counted before anybody sees it, as whoever takes them off what is acked must not find them missing.
+            let _ = self.cursor.ack_and(done.through, |acked| {
+                let refused = done.refused(acked);
+                state.refused(refused, are_kept);
+                state.delivered(acked.events - refused);
+            });
         }
     }
 }

@@ -375,7 +375,7 @@ async fn what_is_refused_is_kept_and_all_else_arrives() {
     relay.ends(sink).await.unwrap();
     arrived_once(&relay, &seen, 0..1_000, &[3, 17, 18, 999]);
     let counts = relay.states[0].counts();
-    assert_eq!((counts.events_delivered, counts.events_refused, counts.events_dropped), (996, 4, 0));
+    assert_eq!((counts.events_delivered, counts.events_refused, counts.events_refused_dropped), (996, 4, 0));
     let mut letters = Vec::new();
     cursors[0].read(100, 1 << 20, &mut letters);
     let letters: Vec<serde_json::Value> = letters
@@ -399,7 +399,40 @@ async fn without_dead_letters_what_is_refused_is_counted_as_dropped() {
     relay.drain();
     relay.ends(sink).await.unwrap();
     let counts = relay.states[0].counts();
-    assert_eq!((counts.events_delivered, counts.events_refused, counts.events_dropped), (0, 1, 1));
+    assert_eq!((counts.events_delivered, counts.events_refused, counts.events_refused_dropped), (0, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_while_it_is_under_way_counts_as_that_and_nothing_else() {
+    let (letters, _cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 20 }, 1);
+    let mut relay = Relay::new(1);
+    let mut shedder = relay.shedder();
+    let (bad, stuck) = (relay.text(3..4), relay.text(5..6));
+    let released = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_released = released.clone();
+    let script = move |_: usize, documents: &[String]| {
+        let of = |wanted: &String| documents.iter().position(|document| document == wanted);
+        let refused = of(&bad).map(|position| (position, Fate::Refused(refusal())));
+        let is_stuck = !is_released.load(std::sync::atomic::Ordering::Relaxed);
+        let again = of(&stuck).filter(|_| is_stuck).map(|position| (position, Fate::Again(answered(500, true))));
+        Ok(Delivery { others: refused.into_iter().chain(again).collect() })
+    };
+    let (sink, seen) = start(&mut relay, DeadLetters::new(Some(letters.clone())), Box::new(script));
+    relay.send(0..10).await;
+    relay.until(|_| seen.arrived().len() == 8 && letters.stat().events == 1).await;
+    relay.buffer.press();
+    assert_eq!(shedder.next().await.entries.len(), 1);
+    let state = relay.states[0].clone();
+    shedder.shed(|_| state.given_up(10, false));
+    released.store(true, std::sync::atomic::Ordering::Relaxed);
+    relay.until(|_| seen.arrived().len() == 9).await;
+    relay.send(10..20).await;
+    relay.drain();
+    relay.ends(sink).await.unwrap();
+    let counts = relay.states[0].counts();
+    assert_eq!((counts.events_delivered, counts.events_refused, counts.events_given_up), (10, 0, 10));
+    let cursor = &relay.buffer.stat().cursors[0];
+    assert_eq!((cursor.events_acked, cursor.events_shed, cursor.events), (10, 10, 0));
 }
 
 #[tokio::test(start_paused = true)]

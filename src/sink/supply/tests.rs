@@ -17,9 +17,14 @@ use crate::batch::Origin;
 use crate::batch::SourceId;
 use crate::buffer::Buffer;
 use crate::buffer::MemoryPlan;
+use crate::buffer::Shedder;
+use crate::buffer::Yields;
 use crate::select::ConditionPlan;
 use crate::select::SelectPlan;
 use crate::select::Subject;
+
+/// Bytes of the buffer: a handful of entries are given up at once.
+const ROOM: u64 = 1 << 16;
 
 /// Documents with a number each, of which the sink is to have those with `true`.
 fn batch(seq: usize, wanted: &[bool]) -> Batch {
@@ -53,6 +58,9 @@ struct World {
     given: usize,
     furthest: usize,
     delivered: u64,
+    shedder: Shedder,
+    /// Events of entries that were given up: those the sink was to have, and the others.
+    given_up: (u64, u64),
 }
 
 /// Whose a batch is.
@@ -69,12 +77,18 @@ impl World {
     }
 
     fn that(selects: bool) -> Self {
-        let (buffer, mut cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 30 }, 1);
+        Self::with_room(selects, ROOM)
+    }
+
+    fn with_room(selects: bool, bytes_max: u64) -> Self {
+        let (buffer, mut cursors) = Buffer::memory(MemoryPlan { bytes_max }, 1);
+        let shedder = cursors[0].shedder(Yields::Last);
         let state = Arc::new(SinkState::new("sink"));
         let json = ConditionPlan { subject: Subject::Format(vec![Origin::Json]), negate: false };
         let select = Select::new(SelectPlan { conditions: vec![json] });
         let supply = Supply::new(cursors.pop().expect("one cursor"), selects.then_some(select), state.clone());
-        Self { buffer, supply, state, selects, all: Vec::new(), acked: 0, given: 0, furthest: 0, delivered: 0 }
+        let (all, acked, given, furthest, delivered, given_up) = Default::default();
+        Self { buffer, supply, state, selects, all, acked, given, furthest, delivered, shedder, given_up }
     }
 
     fn append(&mut self, wanted: &[bool]) {
@@ -111,19 +125,52 @@ impl World {
             assert_eq!((entry.seq.0, &entry.batch.docs[..]), (*seq, text.as_bytes()));
             self.given += 1;
         }
-        self.furthest = self.furthest.max(self.given);
+        if !out.is_empty() {
+            self.furthest = self.furthest.max(self.given);
+        }
         self.check();
     }
 
     /// Acks one of those ever given and all before it.
     fn ack(&mut self, which: usize) {
-        let Some(at) = (self.furthest - self.acked).checked_sub(1).map(|last| self.acked + which.min(last)) else { return };
+        let Some(at) = self.furthest.saturating_sub(self.acked).checked_sub(1).map(|last| self.acked + which.min(last)) else {
+            return;
+        };
         let wanted = self.wanted();
         let events: u64 = wanted[self.acked..=at].iter().map(|(_, _, events)| events).sum();
         let acked = self.supply.ack(Seq(wanted[at].0));
         assert_eq!(acked.events, events);
         self.delivered += events;
         self.acked = at + 1;
+        self.given = self.given.max(self.acked);
+        self.check();
+    }
+
+    /// Acks one of those ever given that is acked or was given up: that counts as nothing.
+    fn ack_again(&mut self, which: usize) {
+        let Some(last) = self.furthest.min(self.acked).checked_sub(1) else { return };
+        let seq = Seq(self.wanted()[last.saturating_sub(which)].0);
+        assert_eq!(self.supply.ack(seq).events, 0);
+        self.check();
+    }
+
+    /// Gives up what the buffer asks for.
+    fn shed(&mut self) {
+        self.buffer.press();
+        let is_asked = pin!(self.shedder.next()).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        assert_eq!(is_asked, self.buffer.stat().cursors[0].events > 0);
+        if !is_asked {
+            return;
+        }
+        let mut told = None;
+        self.shedder.shed(|shed| told = Some(shed));
+        let shed = told.expect("nothing else has moved");
+        for wanted in &self.all[shed.from.0 as usize..shed.to.0 as usize] {
+            let of_sink = wanted.iter().filter(|wanted| **wanted).count() as u64;
+            self.given_up.0 += of_sink;
+            self.given_up.1 += wanted.len() as u64 - of_sink;
+        }
+        self.acked = self.wanted().iter().filter(|(seq, _, _)| *seq < shed.to.0).count();
         self.given = self.given.max(self.acked);
         self.check();
     }
@@ -167,10 +214,11 @@ impl World {
         self.check();
     }
 
-    /// What is let go of is delivered or skipped, each once.
+    /// What is let go of is delivered, skipped or given up, each once.
     fn check(&self) {
-        let acked = self.buffer.stat().cursors[0].events_acked;
-        assert_eq!(self.delivered + self.state.counts().events_skipped, acked);
+        let stat = &self.buffer.stat().cursors[0];
+        assert_eq!(self.delivered + self.state.counts().events_skipped, stat.events_acked);
+        assert_eq!(self.given_up.0 + self.given_up.1, stat.events_shed);
     }
 
     /// Delivers what is left.
@@ -186,7 +234,8 @@ impl World {
         let (wanted, all): (usize, usize) =
             (self.all.iter().flatten().filter(|wanted| **wanted).count(), self.all.iter().map(Vec::len).sum());
         let skipped = self.state.counts().events_skipped;
-        assert_eq!((self.delivered, skipped), (wanted as u64, (all - wanted) as u64));
+        let (given_up, given_up_skipped) = self.given_up;
+        assert_eq!((self.delivered + given_up, skipped + given_up_skipped), (wanted as u64, (all - wanted) as u64));
     }
 }
 
@@ -196,7 +245,9 @@ enum Op {
     Read(usize, usize),
     Wait,
     Ack(usize),
+    AckAgain(usize),
     Rewind,
+    Shed,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -209,7 +260,9 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Op::Read(100, 1 << 20)),
         Just(Op::Wait),
         (0..4_usize).prop_map(Op::Ack),
+        (0..4_usize).prop_map(Op::AckAgain),
         Just(Op::Rewind),
+        Just(Op::Shed),
     ]
 }
 
@@ -223,6 +276,8 @@ proptest! {
                 Op::Read(entries, bytes) => world.read(entries, bytes),
                 Op::Wait => world.wait_and_check(false),
                 Op::Ack(which) => world.ack(which),
+                Op::AckAgain(which) => world.ack_again(which),
+                Op::Shed => world.shed(),
                 Op::Rewind => world.rewind(),
             }
         }
@@ -246,7 +301,7 @@ fn what_is_wanted_as_a_whole_is_not_copied() {
 
 #[test]
 fn a_long_row_of_what_it_is_not_to_have_is_gone_through_by_one_wait() {
-    let mut world = World::new();
+    let mut world = World::with_room(true, 1 << 30);
     for _ in 0..LOOK_ENTRIES * 3 {
         world.append(&[false]);
     }
@@ -254,6 +309,26 @@ fn a_long_row_of_what_it_is_not_to_have_is_gone_through_by_one_wait() {
     world.wait_and_check(false);
     assert_eq!(world.state.counts().events_skipped, LOOK_ENTRIES as u64 * 3);
     world.finish();
+}
+
+#[test]
+fn what_stands_behind_something_given_up_does_not_wait_for_it() {
+    let mut world = World::new();
+    world.append(&[true; 20]);
+    world.read(1, usize::MAX);
+    for _ in 0..3 {
+        world.append(&[false; 20]);
+    }
+    assert_eq!(world.wait(), None);
+    world.shed();
+    let left = world.buffer.stat().cursors[0].events;
+    assert!(left > 0 && left < 80, "{left}: a part of it was given up");
+    world.rewind();
+    assert_eq!(world.wait(), None);
+    assert_eq!(world.buffer.stat().cursors[0].events, 0);
+    world.ack_again(0);
+    world.finish();
+    assert_eq!(world.given_up.0, 20);
 }
 
 #[test]
