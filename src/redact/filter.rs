@@ -60,7 +60,8 @@ impl Filter {
     }
 
     /// Adds every window that ends in the `placed` classes of `window` and has what is left of a name before them. Digits may
-    /// stand at the end of any name and punctuation anywhere.
+    /// stand at the end of any name and punctuation anywhere. A name also starts where a secret ends, such as a token in front of
+    /// it or user information; punctuation is the first there, and anything may stand before that.
     fn add(&mut self, name: &[u8], whole: bool, window: u32, placed: u32, at_end: bool) {
         if placed == WINDOW {
             let (word, bit) = place(window);
@@ -68,7 +69,7 @@ impl Filter {
             return;
         }
         let with = |class: u8| window | u32::from(class) << (CLASS_BITS * (WINDOW - 1 - placed));
-        self.add(name, whole, with(PUNCTUATION), placed + 1, at_end);
+        self.add(name, whole && !name.is_empty(), with(PUNCTUATION), placed + 1, at_end);
         if at_end {
             self.add(name, whole, with(DIGIT), placed + 1, true);
         }

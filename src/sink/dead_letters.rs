@@ -3,10 +3,6 @@
 //! Each such document becomes a letter: a document about it, with itself inside as it was. It is stored before the sink lets go
 //! of the event; where there is nowhere to store it, that is counted and said.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-
 use serde_json::json;
 
 use crate::batch::Batch;
@@ -17,6 +13,7 @@ use crate::sink::SinkError;
 use crate::sink::SinkState;
 use crate::sink::parcel::Parcel;
 use crate::time::format_millis;
+use crate::waiting::WaitingEvents;
 
 /// Why a document was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,8 +45,8 @@ enum Why<'w> {
 pub struct DeadLetters {
     /// None where none are kept.
     letters: Option<Buffer>,
-    /// Events of all sinks that wait to be stored.
-    waiting: Arc<AtomicU64>,
+    /// Events of all sinks whose letters are appended and not committed.
+    waiting: WaitingEvents,
 }
 
 /// Bytes of letters stored together; one may pass it.
@@ -64,7 +61,7 @@ pub(super) const BUFFER_FULL: &str = "_elbow_buffer_full";
 impl DeadLetters {
     /// Kept there; nowhere without a buffer.
     pub fn new(letters: Option<Buffer>) -> Self {
-        Self { letters, waiting: Arc::default() }
+        Self { letters, waiting: WaitingEvents::default() }
     }
 
     /// Whether there is a place for them.
@@ -72,9 +69,10 @@ impl DeadLetters {
         self.letters.is_some()
     }
 
-    /// Events that are being stored: until they are, the buffer they come from has them.
+    /// Events whose letters are appended and not committed: so far the buffer they come from has them. Those that wait for room are
+    /// not among them, nor does it count whether somebody still waits for the commit.
     pub fn waiting_events(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.events()
     }
 
     /// Stores a parcel's documents, of which each has its refusal; `false`: they are not stored, and nobody knows of them but the
@@ -93,14 +91,23 @@ impl DeadLetters {
 
     async fn keep<'w>(&self, parcel: &Parcel, whys: impl Iterator<Item = Why<'w>>, sink: &str) -> bool {
         let Some(letters) = &self.letters else { return true };
-        self.waiting.fetch_add(parcel.len() as u64, Ordering::Relaxed);
         for batch in batches(parcel, whys, sink) {
+            let events = batch.len() as u64;
             let Ok(receipt) = letters.append(batch).await else { return false };
-            if receipt.stored().await == Stored::No {
+            let waiting = self.waiting.wait(events);
+            // Whoever waits for it may be gone before, as a sink whose fallback takes over: a letter that is appended stays that.
+            let storing = tokio::spawn(async move {
+                let stored = receipt.stored().await;
+                if stored == Stored::No {
+                    // It is never committed.
+                    std::mem::forget(waiting);
+                }
+                stored
+            });
+            if storing.await.unwrap_or(Stored::No) == Stored::No {
                 return false;
             }
         }
-        self.waiting.fetch_sub(parcel.len() as u64, Ordering::Relaxed);
         true
     }
 }
@@ -157,4 +164,82 @@ fn write(text: &mut Vec<u8>, document: &[u8], mark: &Mark, sink: &str, why: Why<
     text.extend_from_slice(b",\"document\":");
     text.extend_from_slice(document.strip_suffix(b"\n").unwrap_or(document));
     text.extend_from_slice(b"}\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::buffer::DiskPlan;
+    use crate::buffer::MemoryPlan;
+    use crate::buffer::OnDisk;
+    use crate::buffer::WhenFull;
+    use crate::buffer::disk::RealDisk;
+    use crate::buffer::log::Durability;
+    use crate::sink::parcel::Run;
+    use crate::sink::tests::MOMENT;
+    use crate::sink::tests::entry;
+
+    fn keep(letters: &DeadLetters, documents: u32) -> JoinHandle<bool> {
+        let mut parcel = Parcel::default();
+        parcel.push(Run { entry: entry(0, &"{}\n".repeat(documents as usize)), from: 0, to: documents });
+        let letters = letters.clone();
+        tokio::spawn(async move { letters.store_given_up(&parcel, "sink").await })
+    }
+
+    async fn until(mut condition: impl FnMut() -> bool) {
+        let waiting = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(MOMENT, waiting).await.expect("it happens");
+    }
+
+    #[tokio::test]
+    async fn letters_count_as_waiting_until_they_are_committed_whoever_waits_for_that() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let plan = DiskPlan {
+            path: folder.path().to_owned(),
+            bytes_max: 16 << 20,
+            free_bytes_min: 0,
+            durability: Durability::Disk,
+            memory_bytes_max: 1 << 20,
+            forget: Vec::new(),
+            when_full: WhenFull::Block,
+        };
+        let disk = Arc::new(RealDisk::open(folder.path()).expect("a folder"));
+        let opened = Buffer::disk(disk, &plan, &["in".to_owned()], &["kept".to_owned()], [3; 16]).expect("it opens");
+        let OnDisk { buffer, writer, .. } = opened;
+        let letters = DeadLetters::new(Some(buffer.clone()));
+        let (abandoned, awaited) = (keep(&letters, 3), keep(&letters, 4));
+        until(|| buffer.uncommitted_events() == 7).await;
+        abandoned.abort();
+        assert!(abandoned.await.is_err());
+        assert_eq!((letters.waiting_events(), buffer.uncommitted_events()), (7, 7));
+        let writer = std::thread::spawn(move || writer.run(|_| {}));
+        assert!(awaited.await.expect("it does not panic"));
+        until(|| letters.waiting_events() == 0).await;
+        assert_eq!(buffer.uncommitted_events(), 0);
+        buffer.finish();
+        writer.join().expect("it does not panic");
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_room_among_the_letters_is_not_counted() {
+        let (buffer, _cursors) = Buffer::memory(MemoryPlan { bytes_max: 1 << 10 }, 1);
+        let letters = DeadLetters::new(Some(buffer.clone()));
+        assert!(keep(&letters, 3).await.expect("it does not panic"), "one batch always has room");
+        let waits = keep(&letters, 4);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!((letters.waiting_events(), waits.is_finished()), (0, false));
+        buffer.close();
+        assert!(!waits.await.expect("it does not panic"));
+        assert_eq!((letters.waiting_events(), buffer.stat().events), (0, 3));
+    }
 }

@@ -95,7 +95,7 @@ pub(super) struct Question {
     pub(super) body: Content,
     /// Bytes of an answer's body that are kept.
     pub(super) answer_max: usize,
-    /// Whether a good answer may have more than that, which is read and forgotten; otherwise it is none.
+    /// Whether a good answer may have more than that, which is read and forgotten up to a bound; otherwise it is none.
     pub(super) may_say_more: bool,
     /// What not every host may know of it. A refusal that names that is about the question: no other host is asked then.
     pub(super) news: Option<&'static str>,

@@ -67,6 +67,10 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
 /// Interim answers (1xx) to one request that are read before the answer.
 pub(super) const INTERIM_MAX: usize = 1_000;
 
+/// Bytes of a good answer that are read where it may say more than is kept: with one without end, as many as come before the
+/// deadline would keep a processor busy.
+pub(super) const WHOLE_MAX: usize = 64 << 20;
+
 /// How long the reason for a refusal is waited for.
 const REASON_MAX: Duration = Duration::from_secs(5);
 
@@ -95,7 +99,9 @@ pub(super) async fn read(
     let (head, mut incoming) = response.into_parts();
     let is_good = head.status.is_success();
     let deadline = if is_good { deadline } else { deadline.min(Instant::now() + REASON_MAX) };
+    let good_max = if question.may_say_more { WHOLE_MAX.max(question.answer_max) } else { question.answer_max };
     let mut body = Vec::new();
+    let mut good_left = good_max;
     let mut is_whole = true;
     loop {
         let frame = match timeout_at(deadline.into(), incoming.frame()).await {
@@ -111,15 +117,16 @@ pub(super) async fn read(
         let Ok(data) = frame.into_data() else { continue };
         let room = question.answer_max - body.len();
         body.extend_from_slice(&data[..data.len().min(room)]);
-        if data.len() <= room || is_good && question.may_say_more {
-            continue;
-        }
         if is_good {
-            let what = format!("it is larger than {} bytes", question.answer_max);
-            return Err(Some(SinkError::Unreadable { peer: peer.to_owned(), what }));
+            let Some(left) = good_left.checked_sub(data.len()) else {
+                let what = format!("it is larger than {good_max} bytes");
+                return Err(Some(SinkError::Unreadable { peer: peer.to_owned(), what }));
+            };
+            good_left = left;
+        } else if data.len() > room {
+            is_whole = false;
+            break;
         }
-        is_whole = false;
-        break;
     }
     let closes = head.headers.get_all(header::CONNECTION).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
     let retry_after = retry_after(&head.headers, Timestamp::now());

@@ -12,6 +12,7 @@ use super::*;
 use crate::secret::Secret;
 use crate::sink::Verdict;
 use crate::sink::http::answer::INTERIM_MAX;
+use crate::sink::http::answer::WHOLE_MAX;
 
 /// What a peer does on a connection, one after the other.
 #[derive(Clone, Copy)]
@@ -20,6 +21,8 @@ enum Turn {
     Says(&'static str),
     /// Says this as soon as a request's head is there, and reads no more.
     SaysEarly(&'static str),
+    /// Reads a request and says this, and then the same byte for as long as somebody listens.
+    SaysWithoutEnd(&'static str),
     /// Reads a request and says nothing, for ever.
     IsSilent,
     /// Reads a request and closes.
@@ -90,6 +93,12 @@ async fn serve(mut stream: TcpStream, number: usize, turns: Vec<Turn>, requests:
         requests.lock().unwrap().push((number, text));
         match turn {
             Turn::Says(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
+            Turn::SaysWithoutEnd(head) => {
+                stream.write_all(head.as_bytes()).await.unwrap();
+                let more = vec![b'x'; 1 << 20];
+                while stream.write_all(&more).await.is_ok() {}
+                return;
+            }
             Turn::HangsUp => return,
             _ => std::future::pending().await,
         }
@@ -368,6 +377,20 @@ async fn an_answer_that_is_too_large_is_none_unless_it_may_say_more() {
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (200, &b"1234567890"[..]));
     assert_eq!(ask(&client, &state).await.unwrap(), 200);
     assert_eq!(peer.used(), [0, 1, 1], "all of it was read");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_none_although_it_may_say_more() {
+    let longer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", WHOLE_MAX + 1).leak();
+    for head in ["HTTP/1.1 200 OK\r\n\r\n", longer] {
+        let peer = Peer::new(&[&[Turn::SaysWithoutEnd(head)], &[Turn::Says(OK)]]).await;
+        let (client, state) = (client(&[&peer]), state());
+        let error = client.ask(&Question { may_say_more: true, ..question("x") }, &state).await.unwrap_err();
+        let SinkError::Unreadable { what, .. } = &error else { panic!("{error:?}") };
+        assert_eq!((&**what, error.verdict()), ("it is larger than 67108864 bytes", Verdict::Retry));
+        assert_eq!(ask(&client, &state).await.unwrap(), 200);
+        assert_eq!(peer.used(), [0, 1], "its connection is not used again");
+    }
 }
 
 #[tokio::test]
