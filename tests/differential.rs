@@ -479,7 +479,7 @@ fn two_readings_and_three_schemas_agree() {
 }
 
 #[test]
-#[ignore = "takes a minute: `cargo test --profile long -- --ignored`"]
+#[ignore = "takes a minute: `cargo test --release -- --ignored`"]
 fn two_readings_and_three_schemas_agree_on_millions_of_lines() {
     const LINES: usize = 2_000_000;
     let counts = compare_many(LINES, 7);

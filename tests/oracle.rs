@@ -4,7 +4,7 @@
 //! verifies each document against its number. In between, the relay is killed, its disk fails or fills up, its files are
 //! damaged. At the end everything confirmed must have arrived, and nothing that was not sent. `harness.rs` has the rules,
 //! each other file a family of faults. The short forms run with all tests; the long ones are ignored:
-//! `cargo test --profile long --test oracle -- --ignored long --nocapture --test-threads=1`.
+//! `cargo test --release --test oracle -- --ignored long --nocapture --test-threads=1`.
 
 #[allow(dead_code, reason = "the stories of e2e.rs use the rest")]
 mod support;

@@ -6,6 +6,7 @@
 //! It knows only `create` with ids of ours, and does not decide what a status means for a document: that is the sink's.
 
 mod implausible;
+mod plain;
 mod reason;
 
 use std::borrow::Cow;
@@ -114,14 +115,6 @@ impl Item<'_> {
     }
 }
 
-/// What stands before the id of a plain item …
-const PLAIN_HEAD: &[u8; 18] = br#"{"create":{"_id":""#;
-
-/// … and behind it.
-const PLAIN_TAIL: &[u8; 16] = br#"","status":201}}"#;
-
-const PLAIN_BYTES: usize = PLAIN_HEAD.len() + 32 + PLAIN_TAIL.len();
-
 struct Reader<'a> {
     body: &'a [u8],
     cursor: Cursor<'a>,
@@ -207,8 +200,8 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     fn item(&mut self, id: EventId) -> Result<(), Fault> {
         let first = self.cursor.token()?;
-        if self.is_plain(id) {
-            self.cursor.at += PLAIN_BYTES;
+        if plain::is_first(&self.body[self.cursor.at..], id) {
+            self.cursor.at += plain::BYTES;
             self.statuses.push(201);
             return Ok(());
         }
@@ -230,16 +223,6 @@ impl<'a> Reader<'a> {
             return Err(self.fault(ItemFault::Shape));
         }
         self.take(said)
-    }
-
-    /// Whether what comes next is an item as servers write it of a document that they have stored and of which only id and status were
-    /// asked for. Nearly all are.
-    #[inline(always)]
-    fn is_plain(&self, id: EventId) -> bool {
-        let rest = &self.body[self.cursor.at..];
-        let Some((head, rest)) = rest.split_first_chunk() else { return false };
-        let Some((text, rest)) = rest.split_first_chunk() else { return false };
-        head == PLAIN_HEAD && *text == id.hex() && rest.first_chunk() == Some(PLAIN_TAIL)
     }
 
     /// The members of what an item says of its action, and the brace behind them.
