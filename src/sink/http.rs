@@ -6,11 +6,13 @@
 mod answer;
 mod auth;
 mod body;
+mod last_word;
 mod word;
 
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -56,6 +58,7 @@ use crate::sink::http::answer::watch_interim;
 use crate::sink::http::auth::Signer;
 use crate::sink::http::auth::conceal;
 use crate::sink::http::body::Sending;
+use crate::sink::http::last_word::LastWord;
 use crate::sink::http::word::Word;
 
 /// How requests are made.
@@ -146,6 +149,8 @@ struct Connection {
     sender: SendRequest<Sending>,
     peer: String,
     used: Instant,
+    /// Whether the peer was gone before all was written to it.
+    has_hung_up: Arc<AtomicBool>,
     _driver: AbortOnDropHandle<()>,
 }
 
@@ -268,13 +273,14 @@ impl HttpClient {
 
     async fn connect(&self, host: &Host) -> Result<Connection, SinkError> {
         let (stream, peer) = self.dialer.connect(&host.plan.address).await?;
+        let (stream, has_hung_up) = LastWord::new(stream);
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| lost(&peer, &error))?;
         let driver = AbortOnDropHandle::new(tokio::spawn(async move {
             // What goes wrong is told to whoever waits for an answer.
             let _ = connection.await;
         }));
-        Ok(Connection { sender, peer, used: Instant::now(), _driver: driver })
+        Ok(Connection { sender, peer, used: Instant::now(), has_hung_up, _driver: driver })
     }
 
     async fn exchange(&self, host: &Host, mut connection: Connection, question: &Question) -> Result<Answer, Lost> {
@@ -297,7 +303,8 @@ impl HttpClient {
         let response = response.map_err(|error| Lost { error: lost(&peer, &error), answered: false })?;
         let answer = read(response, question, deadline, &peer).await;
         let (mut answer, reusable) = answer.map_err(|error| Lost { error: error.unwrap_or_else(late), answered: true })?;
-        if answer.status.is_success() && unwritten.load(Ordering::Relaxed) > 0 {
+        let has_hung_up = connection.has_hung_up.load(Ordering::Relaxed);
+        if answer.status.is_success() && (has_hung_up || unwritten.load(Ordering::Relaxed) > 0) {
             let what = "it came before the request was there".to_owned();
             return Err(Lost { error: SinkError::Unreadable { peer, what }, answered: true });
         }
@@ -305,7 +312,7 @@ impl HttpClient {
             answer.body = conceal(answer.body, &secrets);
         }
         answer.secrets = secrets;
-        if reusable {
+        if reusable && !has_hung_up {
             connection.used = Instant::now();
             host.give(connection);
         }

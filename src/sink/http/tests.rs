@@ -546,3 +546,23 @@ async fn a_secret_that_is_taken_no_more_is_read_again() {
     let said: Vec<&str> = said.map(|rest| rest.split('\r').next().unwrap()).collect();
     assert_eq!(said, ["first", "first", "second", "second", "second", "second"]);
 }
+
+/// The peer reads the head alone, answers and closes with what it has not read behind it, so that writing fails at any moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_heard_whenever_writing_fails_behind_it() {
+    const TIMES: usize = 200;
+    let refusal = [Turn::SaysEarly("HTTP/1.1 413 No\r\nContent-Length: 2\r\n\r\nno"), Turn::Closes];
+    let early = [Turn::SaysEarly(OK), Turn::Closes];
+    let mut connections: Vec<&[Turn]> = vec![&refusal; TIMES];
+    connections.extend([&early[..]; TIMES]);
+    let peer = Peer::new(&connections).await;
+    let (client, state) = (client(&[&peer]), state());
+    let large = question(vec![b'x'; 16 << 20]);
+    for _ in 0..TIMES {
+        assert_eq!(client.ask(&large, &state).await.map(|answer| answer.status.as_u16()).unwrap(), 413);
+    }
+    for _ in 0..TIMES {
+        let error = client.ask(&large, &state).await.map(|answer| answer.status).unwrap_err();
+        assert_eq!(error.verdict(), Verdict::Retry, "{error}");
+    }
+}
